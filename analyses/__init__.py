@@ -1,0 +1,1 @@
+"""WHICH questions are asked: pure functions, frames in, result rows out."""

@@ -1,0 +1,1 @@
+"""Thin Dagster functions by layer: raw, core, out, notebooks."""

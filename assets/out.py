@@ -1,0 +1,208 @@
+"""The out layer: result rows as of an academic year, and the gated draft report."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from reports.bundle import Draft, write_draft
+
+from analyses.descriptives import distribution, observed_means
+from analyses.flow import response_flow
+from analyses.frames import model_frame
+from analyses.results import YearResults
+from analyses.wellbeing import analyse_year
+from assets.context import Materialized, PinnedManifest, StudyContext
+from assets.declared import check_specs, guarded, stored, table_out
+from assets.partitions import ANALYSIS_YEARS, EVERY_WAVE
+from data_contracts.errors import DataError
+from data_contracts.tables import TABLES, empty
+from reports.disclosure import release
+from reports.provenance import Provenance, WaveFile
+
+__all__ = ["out_database", "out_report", "out_results"]
+
+RESULT_TABLES = (
+    "estimate", "contrast", "variance_component", "fit", "distribution",
+    "response_flow",
+)  # fmt: skip
+ROSTER_TABLES = ("participant", "membership")
+WAVE_TABLES = ("wave", "response", "covariate", "score", "quarantine")
+
+
+@dg.multi_asset(
+    partitions_def=ANALYSIS_YEARS,
+    outs={t: table_out(t, kinds=frozenset({"statsmodels", "parquet"}))
+          for t in RESULT_TABLES},
+    deps=[
+        *(dg.AssetDep(TABLES[t].produced_by) for t in ROSTER_TABLES),
+        *(
+            dg.AssetDep(TABLES[t].produced_by, partition_mapping=EVERY_WAVE)
+            for t in WAVE_TABLES
+        ),
+    ],
+    check_specs=check_specs(*RESULT_TABLES),
+    group_name="out",
+    op_tags={"layer": "out"},
+)  # fmt: skip
+@guarded
+def out_results(
+    context: dg.AssetExecutionContext, place: dg.ResourceParam[StudyContext]
+) -> Iterator[dg.AssetCheckResult | dg.Output[Materialized]]:
+    """Means, contrasts, variances and the response flow as of an academic year."""
+    year = context.partition_key
+    waves = [w.id for w in place.study.waves_up_to(year)]
+    manifest = place.store.pin_year(waves)
+    core = {t: _pinned(place, t, waves=waves, manifest=manifest) for t in WAVE_TABLES}
+    people = {t: _pinned(place, t, waves=[], manifest=manifest) for t in ROSTER_TABLES}
+    if core["wave"].is_empty():
+        raise DataError(
+            f"analysis year {year}: found no materialized wave up to it; expected at "
+            "least one. Materialize the waves first (job refresh_wave)."
+        )
+    frame = model_frame(
+        place.study,
+        analysis_year=year,
+        response=core["response"],
+        score=core["score"],
+        covariate=core["covariate"],
+        membership=people["membership"],
+        participant=people["participant"],
+    )
+    place.progress(f"{year}: fitting the models")
+    modelled = analyse_year(
+        place.study, frame=frame, progress=place.progress
+    )
+    tables = {
+        "estimate": pl.concat([observed_means(frame), modelled.estimate]),
+        "contrast": modelled.contrast,
+        "variance_component": modelled.variance_component,
+        "fit": modelled.fit,
+        "distribution": distribution(place.study, frame),
+        "response_flow": response_flow(
+            place.study, frame, membership=people["membership"]
+        ),
+    }
+    inputs = {
+        "manifest": manifest.digest,
+        "declaration": place.analysis_declaration(),
+        "code": place.code_digest,
+    }
+    for name, rows in tables.items():
+        yield from stored(name, rows, inputs=inputs, output=name)
+
+
+def _pinned(
+    place: StudyContext, table: str, *, waves: list[str], manifest: PinnedManifest
+) -> pl.DataFrame:
+    rows = place.store.read_pinned(table, waves, manifest.digest)
+    return empty(table) if rows is None else rows
+
+
+@dg.asset(
+    partitions_def=ANALYSIS_YEARS,
+    group_name="out",
+    kinds={"plotly"},
+    tags={"layer": "out"},
+)
+@guarded
+def out_report(
+    context: dg.AssetExecutionContext,
+    out_estimate: pl.DataFrame,
+    out_contrast: pl.DataFrame,
+    out_variance_component: pl.DataFrame,
+    out_fit: pl.DataFrame,
+    out_distribution: pl.DataFrame,
+    out_response_flow: pl.DataFrame,
+    place: dg.ResourceParam[StudyContext],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The draft report of an academic year: what the release gate lets through.
+
+    `lcwaves release` promotes it.
+    """
+    year = context.partition_key
+    waves = [w.id for w in place.study.waves_up_to(year)]
+    manifest = place.store.pin_year(waves)
+    received = _pinned(place, "wave", waves=waves, manifest=manifest)
+    quarantine = pl.concat(
+        [
+            _pinned(place, "quarantine", waves=waves, manifest=manifest),
+            _pinned(place, "roster_quarantine", waves=[], manifest=manifest),
+        ]
+    )
+    results = YearResults(
+        analysis_year=year,
+        estimate=out_estimate,
+        contrast=out_contrast,
+        variance_component=out_variance_component,
+        fit=out_fit,
+        distribution=out_distribution,
+        response_flow=out_response_flow,
+        wave=received,
+        set_aside=quarantine.group_by("source", "rule", "extent")
+        .agg(n_rows=pl.len().cast(pl.Int64))
+        .sort("source", "rule", "extent"),
+    )
+    place.progress(f"{year}: release gate")
+    released = release(results, place.study)
+    draft = write_draft(
+        place.folder,
+        released,
+        _provenance(place, manifest, received),
+        figures=place.figures,
+        progress=place.progress,
+    )
+    yield dg.MaterializeResult(metadata=_report_metadata(draft))
+
+
+def _provenance(
+    place: StudyContext, manifest: PinnedManifest, received: pl.DataFrame
+) -> Provenance:
+    files = received.sort("opened", "wave").select(
+        "wave", "file", "file_format", "file_digest"
+    )
+    return Provenance(
+        manifest_digest=manifest.digest,
+        study_digest=place.study_digest,
+        code_version=place.code_version,
+        code_digest=place.code_digest,
+        packages=dict(place.packages),
+        waves=tuple(
+            WaveFile(wave=w, file=f, file_format=k, digest=d)
+            for w, f, k, d in files.iter_rows()
+        ),
+    )
+
+
+def _report_metadata(draft: Draft) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "report": dg.MetadataValue.path(str(draft.folder / "index.html")),
+        "draft digest": draft.digest,
+        "held back": draft.n_held_back,
+    }
+    if draft.preview is not None:
+        picture = base64.b64encode(draft.preview).decode()
+        metadata["main figure"] = dg.MetadataValue.md(
+            f"![{draft.preview_alt}](data:image/png;base64,{picture})"
+        )
+    else:
+        metadata["main figure"] = draft.figures_note
+    return metadata
+
+
+@dg.asset(
+    partitions_def=ANALYSIS_YEARS,
+    deps=[TABLES[t].produced_by for t in RESULT_TABLES],
+    group_name="out",
+    kinds={"duckdb"},
+    tags={"layer": "out"},
+)
+@guarded
+def out_database(
+    place: dg.ResourceParam[StudyContext],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """study.duckdb with the year's result rows, built anew and swapped in."""
+    place.progress("publishing study.duckdb")
+    place.store.publish()
+    yield dg.MaterializeResult(metadata={"file": "study.duckdb"})

@@ -1,0 +1,1 @@
+"""WHAT the data mean: study file, tables, instruments, formats, scoring."""

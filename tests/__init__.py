@@ -1,0 +1,1 @@
+"""Tests: what each folder is for stands in its own first lines."""

@@ -1,0 +1,1 @@
+"""Unit tests: one module of the house each, no Dagster, no browser."""
