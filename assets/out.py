@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 from reports.bundle import Draft, write_draft
 
-from analyses.descriptives import distribution, observed_means
+from analyses.descriptives import distribution
 from analyses.flow import response_flow
 from analyses.frames import model_frame
 from analyses.results import YearResults
@@ -71,11 +71,9 @@ def out_results(
         participant=people["participant"],
     )
     place.progress(f"{year}: fitting the models")
-    modelled = analyse_year(
-        place.study, frame=frame, progress=place.progress
-    )
+    modelled = analyse_year(place.study, frame=frame, progress=place.progress)
     tables = {
-        "estimate": pl.concat([observed_means(frame), modelled.estimate]),
+        "estimate": modelled.estimate,
         "contrast": modelled.contrast,
         "variance_component": modelled.variance_component,
         "fit": modelled.fit,

@@ -185,10 +185,13 @@ def _require_columns(rows: FileRows, wanted: Sequence[str], place: str) -> None:
     missing = [c for c in dict.fromkeys(wanted) if c not in rows.frame.columns]
     if not missing:
         return
+    # A renamed column is one that nothing else is mapped to.
+    free = {c.casefold(): c for c in rows.frame.columns if c not in wanted}
     hints = []
     for column in missing[:_SHOWN]:
-        near = difflib.get_close_matches(column, rows.frame.columns, n=1, cutoff=0.7)
-        hints.append(f"{column} (nearest in the file: {near[0]})" if near else column)
+        near = difflib.get_close_matches(column.casefold(), free, n=1, cutoff=0.7)
+        hint = f" (nearest in the file: {free[near[0]]})" if near else ""
+        hints.append(f"{column}{hint}")
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     raise DataError(
         f"{rows.name}: found no column {', '.join(hints)}{more}; expected the "

@@ -6,7 +6,6 @@ import dagster as dg
 
 from assets.core import ROSTER_TABLES, WAVE_TABLES
 from assets.out import RESULT_TABLES
-from assets.partitions import ANALYSIS_YEARS, WAVES
 from data_contracts.tables import TABLES
 
 __all__ = ["refresh_rosters", "refresh_wave", "yearly_report"]
@@ -30,13 +29,11 @@ refresh_rosters = dg.define_asset_job(
 refresh_wave = dg.define_asset_job(
     "refresh_wave",
     selection=["raw_wave", *_produced(WAVE_TABLES), "core_score", "core_database"],
-    partitions_def=WAVES,
     description="Read one wave again, check, score and publish it.",
 )
 
 yearly_report = dg.define_asset_job(
     "yearly_report",
     selection=[*_produced(RESULT_TABLES), "out_database", "out_report"],
-    partitions_def=ANALYSIS_YEARS,
     description="Analyse the waves up to an academic year and write its draft report.",
 )
