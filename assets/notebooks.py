@@ -8,8 +8,11 @@ the study, marked as internal.
 import hashlib
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -18,7 +21,13 @@ from assets.declared import guarded
 from assets.partitions import ANALYSIS_YEARS
 from data_contracts.errors import DataError
 
-__all__ = ["FOLDER", "notebook_assets", "notebook_files", "run_notebook"]
+__all__ = [
+    "FOLDER",
+    "notebook_assets",
+    "notebook_files",
+    "notebook_page",
+    "run_notebook",
+]
 
 FOLDER = Path(__file__).resolve().parent.parent / "analyses" / "notebooks"
 CELL_SECONDS = 600
@@ -36,6 +45,11 @@ def notebook_files() -> tuple[Path, ...]:
     return tuple(
         sorted(p for p in FOLDER.glob("*.py") if re.match(r"[a-z]", p.name))
     )  # fmt: skip
+
+
+def notebook_page(study: Path, name: str, *, year: str) -> Path:
+    """Where a notebook's executed page lies: inside the study, never bundled."""
+    return study / "store" / "notebooks" / year / f"{name}.html"
 
 
 def run_notebook(script: Path, *, study: Path, year: str) -> Path:
@@ -57,6 +71,7 @@ def run_notebook(script: Path, *, study: Path, year: str) -> Path:
     from nbclient import NotebookClient  # noqa: PLC0415
     from nbclient.exceptions import CellExecutionError  # noqa: PLC0415
     from nbconvert import HTMLExporter  # noqa: PLC0415
+    from traitlets.config import Config  # noqa: PLC0415
 
     notebook = jupytext.read(script, fmt="py:percent")
     # The script names the kernel of whoever wrote it; ours runs it.
@@ -73,30 +88,36 @@ def run_notebook(script: Path, *, study: Path, year: str) -> Path:
             [str(FOLDER.parent.parent), os.environ.get("PYTHONPATH", "")]
         ).rstrip(os.pathsep),
     }
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_SECONDS,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(FOLDER)}},
-    )
-    try:
-        client.execute(env=environment)
-    except CellExecutionError as error:
-        number = sum(
-            1
-            for cell in notebook.cells
-            if cell.cell_type == "code" and cell.get("execution_count")
+    with tempfile.TemporaryDirectory(prefix="lcwaves") as sockets:
+        settings = Config()
+        if sys.platform != "win32":
+            # Over TCP other users of the machine could listen to the kernel.
+            settings.ConnectionFileMixin.transport = "ipc"
+            settings.ConnectionFileMixin.ip = str(Path(sockets) / "kernel")
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            config=settings,
+            resources={"metadata": {"path": str(FOLDER)}},
         )
-        raise DataError(
-            f"notebook {script.name}, code cell {number}: stopped with "
-            f"{error.ename}. Open the notebook and run that cell; its message is not "
-            "repeated here because it may quote data."
-        ) from None
-    html, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
-    # nbconvert loads MathJax and RequireJS from the network; pages stay offline.
-    html = re.sub(r'<script[^>]+src="https?://[^>]*></script>', "", html)
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as error:
+            raise _failed(script, notebook, kind=error.ename) from None
+    # nbconvert would load these from the network; pages stay offline.
+    exporter = HTMLExporter(
+        embed_images=True,
+        exclude_raw=True,  # the front matter
+        mathjax_url="",
+        require_js_url="",
+        jquery_url="",
+        mermaid_js_url="",
+    )
+    html, _ = exporter.from_notebook_node(notebook)
+    html = re.sub(r'<script[^>]+src="(https?://[^"]*)?"[^>]*>\s*</script>', "", html)
     html = re.sub(r"(<body[^>]*>)", rf"\1{_INTERNAL}", html, count=1)
-    target = study / "store" / "notebooks" / year / f"{script.stem}.html"
+    target = notebook_page(study, script.stem, year=year)
     for folder in (target.parent.parent, target.parent):
         folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         folder.chmod(PRIVATE)
@@ -105,6 +126,17 @@ def run_notebook(script: Path, *, study: Path, year: str) -> Path:
     temporary.chmod(0o600)
     temporary.replace(target)
     return target
+
+
+def _failed(script: Path, notebook: Any, *, kind: str) -> DataError:
+    """Say which code cell stopped; a cell is counted once it has begun."""
+    cells = [c for c in notebook.cells if c.cell_type == "code"]
+    begun = sum(1 for c in cells if c.get("execution_count") or c.get("outputs"))
+    return DataError(
+        f"notebook {script.name}, code cell {begun} of {len(cells)}: stopped with "
+        f"{kind}. Open the notebook and run that cell; its message is not repeated "
+        "here because it may quote data."
+    )
 
 
 def notebook_assets() -> list[dg.AssetsDefinition]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from reports.bundle import Draft, write_draft
 
 from analyses.descriptives import distribution
 from analyses.flow import response_flow
@@ -18,6 +17,7 @@ from assets.declared import check_specs, guarded, stored, table_out
 from assets.partitions import ANALYSIS_YEARS, EVERY_WAVE
 from data_contracts.errors import DataError
 from data_contracts.tables import TABLES, empty
+from reports.bundle import Draft, preview_png, write_draft
 from reports.disclosure import release
 from reports.provenance import Provenance, WaveFile
 
@@ -175,17 +175,18 @@ def _provenance(
 
 def _report_metadata(draft: Draft) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        "report": dg.MetadataValue.path(str(draft.folder / "index.html")),
+        "report": dg.MetadataValue.path(str(draft.page)),
         "draft digest": draft.digest,
-        "held back": draft.n_held_back,
+        "rows held back": draft.n_held_back,
     }
-    if draft.preview is not None:
-        picture = base64.b64encode(draft.preview).decode()
+    preview = preview_png(draft.folder)
+    if preview is not None:
+        picture = base64.b64encode(preview).decode()
         metadata["main figure"] = dg.MetadataValue.md(
-            f"![{draft.preview_alt}](data:image/png;base64,{picture})"
+            f"![main figure of the report](data:image/png;base64,{picture})"
         )
-    else:
-        metadata["main figure"] = draft.figures_note
+    elif draft.note is not None:
+        metadata["main figure"] = draft.note
     return metadata
 
 

@@ -62,10 +62,9 @@ def cli() -> None:
 @click.option("--seed", default=2026, show_default=True, help="Seed of the study.")
 def demo(study: Path, seed: int) -> None:
     """Run the whole job on an invented study and say where the report is."""
-    from reports.bundle import promote_draft  # noqa: PLC0415
-
     from data_contracts.synthetic import write_synthetic_study  # noqa: PLC0415
     from pipelines.runs import StudyRun  # noqa: PLC0415
+    from reports.bundle import promote_draft  # noqa: PLC0415
 
     terminal = Terminal()
     folder = study_folder(study)
@@ -79,9 +78,9 @@ def demo(study: Path, seed: int) -> None:
         run.close()
     terminal.progress("releasing the draft")
     published = promote_draft(folder, year, progress=terminal.progress)
-    if published.figures_note:
-        terminal.say(published.figures_note)
-    terminal.say(f"Report: {published.folder / 'index.html'}")
+    if published.note:
+        terminal.say(published.note)
+    terminal.say(f"Report: {published.page}")
 
 
 @cli.command()
@@ -123,9 +122,8 @@ def release(study: Path | None, year: str, *, no_figures: bool) -> None:
     The published report goes to published/YEAR; the ledger notes it. Releasing the
     same draft again changes nothing.
     """
-    from reports.bundle import promote_draft  # noqa: PLC0415
-
     from data_contracts.study_file import load_study  # noqa: PLC0415
+    from reports.bundle import promote_draft  # noqa: PLC0415
 
     terminal = Terminal()
     folder = study_folder(study)
@@ -133,11 +131,10 @@ def release(study: Path | None, year: str, *, no_figures: bool) -> None:
     published = promote_draft(
         folder, year, figures=not no_figures, progress=terminal.progress
     )
-    if published.already:
-        terminal.say("This draft is released already; nothing was changed.")
-    if published.figures_note:
-        terminal.say(published.figures_note)
-    terminal.say(f"Report: {published.folder / 'index.html'}")
+    terminal.say(published.message)
+    if published.note:
+        terminal.say(published.note)
+    terminal.say(f"Report: {published.page}")
 
 
 @cli.command()

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import core, notebooks, out, raw
+from assets import core, out, raw
 from assets.context import StudyContext
+from assets.notebooks import notebook_assets
 from pipelines.io import TableIOManager
-from pipelines.jobs import refresh_rosters, refresh_wave, yearly_report
+from pipelines.jobs import notebooks, refresh_rosters, refresh_wave, yearly_report
 from pipelines.opening import open_context
 from pipelines.sensors import partitions_in_step
 from pipelines.settings import study_folder
@@ -45,9 +46,9 @@ def wired(place: StudyContext | None = None) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *dg.load_assets_from_modules([raw, core, out]),
-            *notebooks.notebook_assets(),
+            *notebook_assets(),
         ],
-        jobs=[refresh_rosters, refresh_wave, yearly_report],
+        jobs=[notebooks, refresh_rosters, refresh_wave, yearly_report],
         sensors=[partitions_in_step],
         resources=resources,
         # In-process: twelve assets take seconds, and imports are paid once.

@@ -8,7 +8,7 @@ from assets.core import ROSTER_TABLES, WAVE_TABLES
 from assets.out import RESULT_TABLES
 from data_contracts.tables import TABLES
 
-__all__ = ["refresh_rosters", "refresh_wave", "yearly_report"]
+__all__ = ["notebooks", "refresh_rosters", "refresh_wave", "yearly_report"]
 
 
 def _produced(names: tuple[str, ...]) -> list[str]:
@@ -36,4 +36,10 @@ yearly_report = dg.define_asset_job(
     "yearly_report",
     selection=[*_produced(RESULT_TABLES), "out_database", "out_report"],
     description="Analyse the waves up to an academic year and write its draft report.",
+)
+
+notebooks = dg.define_asset_job(
+    "notebooks",
+    selection=dg.AssetSelection.groups("notebooks"),
+    description="Run the students' notebooks on the published tables of a year.",
 )

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from reports.bundle import draft_folder
 
 from assets.context import StudyContext
 from assets.core import WAVE_TABLES
+from assets.notebooks import notebook_page
 from data_contracts.errors import DataError, InternalError
 from data_contracts.tables import TABLES
 from pipelines.definitions import wired
@@ -139,11 +139,12 @@ class StudyRun:
                 errors.append(str(error))
         if errors:
             waves = "wave" if len(errors) == 1 else "waves"
-            raise DataError(
-                "\n".join([*errors, f"{len(errors)} {waves} failed; no report was "
-                           "written and everything else is as it was."])
-            )  # fmt: skip
-        draft = draft_folder(self.place.folder, year)
+            errors.append(
+                f"{len(errors)} {waves} failed; no report was written and everything "
+                "else is as it was."
+            )
+            raise DataError("\n".join(errors))
+        draft = self.place.folder / "drafts" / year
         analysed = (
             everything
             or not year_freshness(self.place, self.store, year).is_current
@@ -154,18 +155,9 @@ class StudyRun:
         return YearRun(draft, tuple(refreshed), tuple(missing), analysed)
 
     def notebook(self, name: str, year: str) -> Path:
-        """Run one notebook for a year; returns its HTML."""
-        asset = f"out_notebook_{name}"
-        result = dg.materialize(
-            list(self._definitions.assets or []),
-            selection=[asset],
-            partition_key=year,
-            instance=self.instance,
-            resources=dict(self._definitions.resources or {}),
-            run_config=_QUIET,
-        )
-        metadata = result.asset_materializations_for_node(asset)[0].metadata
-        return Path(str(metadata["html"].value))
+        """Run one notebook for a year; returns its page, inside the study."""
+        self._run("notebooks", partition=year, selection=[f"out_notebook_{name}"])
+        return notebook_page(self.place.folder, name, year=year)
 
     def _run(
         self, job: str, *, partition: str | None, selection: list[str] | None = None

@@ -354,9 +354,7 @@ class StudyReader:
         try:
             frame: pl.DataFrame = self._connection.sql(query).pl()
         except duckdb.Error as error:
-            kind = type(error).__name__
-            first = str(error).splitlines()[0] if _says_nothing_private(error) else kind
-            raise DataError(f"the query failed: {first}") from None
+            raise DataError(f"the query failed: {_said(error)}") from None
         return frame
 
     def close(self) -> None:
@@ -375,8 +373,14 @@ class StudyReader:
         self.close()
 
 
-def _says_nothing_private(error: duckdb.Error) -> bool:
-    """Whether an error is about the query itself, not about values in the data."""
-    return isinstance(
-        error, duckdb.ParserException | duckdb.CatalogException | duckdb.BinderException
+def _said(error: duckdb.Error) -> str:
+    """What may be repeated of an error: words about the query, never a value."""
+    text = str(error).splitlines()[0]
+    if "read-only" in text:
+        return "a study is read-only; a query may only read."
+    about_the_query = (
+        duckdb.ParserException,
+        duckdb.CatalogException,
+        duckdb.BinderException,
     )
+    return text if isinstance(error, about_the_query) else type(error).__name__

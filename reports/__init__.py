@@ -1,0 +1,1 @@
+"""HOW it is told: figures, pages and bundles, from released values only."""

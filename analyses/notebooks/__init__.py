@@ -1,0 +1,1 @@
+"""Students' notebooks: percent scripts, run as assets, no outputs kept."""
