@@ -233,15 +233,16 @@ def notebook(name: str, study: Path | None, year: str) -> None:
 @click.option("--port", default=3000, show_default=True, help="Port of the UI.")
 def ui(study: Path | None, port: int) -> None:
     """Open the Dagster UI of a study, on this machine alone."""
-    from data_contracts.study_file import load_study  # noqa: PLC0415
+    from pipelines.runs import StudyRun  # noqa: PLC0415
     from pipelines.settings import dagster_home  # noqa: PLC0415
 
     folder = study_folder(study)
-    load_study(folder)
+    StudyRun(folder).close()  # a check of the study file, and its partitions
     os.environ["LCWAVES_STUDY"] = str(folder)
     os.environ["DAGSTER_HOME"] = str(dagster_home(folder))
     Terminal().say(f"The UI of {folder} opens at http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions"]
+    workspace = str(Path(__file__).resolve().parent.parent / "workspace.yaml")
+    command = [sys.executable, "-m", "dagster", "dev", "-w", workspace]
     os.execv(  # noqa: S606 our own interpreter with our own arguments
         sys.executable, [*command, "-h", "127.0.0.1", "-p", str(port)]
     )

@@ -44,7 +44,7 @@ def _changes(
     return changes
 
 
-@dg.sensor(minimum_interval_seconds=30)
+@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def partitions_in_step(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Keep waves and analysis years in step with study.yaml."""
     try:

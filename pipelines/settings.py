@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import secrets
-from importlib import resources
 from pathlib import Path
 
 import platformdirs
@@ -23,7 +22,8 @@ __all__ = [
 
 STUDY_VARIABLE = "LCWAVES_STUDY"
 KEYS_VARIABLE = "LCWAVES_KEYS"
-DEFAULT_STUDY = Path(__file__).resolve().parent.parent / "studies" / "demo"
+_PROJECT = Path(__file__).resolve().parent.parent
+DEFAULT_STUDY = _PROJECT / "studies" / "demo"
 """The demo study beside the code, wherever a notebook or command is started."""
 
 _SECRET_BYTES = 32
@@ -92,7 +92,7 @@ def secret_fingerprint(secret: bytes) -> str:
 def dagster_home(folder: Path) -> Path:
     """The study's own Dagster home, with its dagster.yaml in place."""
     home = folder / ".dagster"
-    template = resources.files("pipelines").joinpath("dagster.yaml").read_text("utf-8")
+    template = (_PROJECT / "dagster.yaml").read_text("utf-8")
     target = home / "dagster.yaml"
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -125,10 +125,10 @@ def test_an_earlier_year_uses_the_waves_up_to_it(opened: Opened) -> None:
     with open_study(run.place.folder, year="2022-23") as study:
         waves = study.table("wave").get_column("wave").to_list()
         assert len(waves) == 4
-        fit = study.table("fit")
+        analysed = study.table("fit").get_column("n_answers").to_list()
         seen = study.table("score").get_column("wave").n_unique()
     assert seen == 4
-    assert fit.get_column("n_answers").max() < 2300
+    assert 1_500 < max(analysed) < 2_300
 
 
 def test_readers_work_while_the_file_is_swapped(demo_copy: Path) -> None:
