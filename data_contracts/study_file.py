@@ -81,7 +81,12 @@ def _validate(source: YamlSource) -> tuple[Study | None, list[Problem]]:
     try:
         return Study.model_validate(source.data), []
     except ValidationError as error:
-        return None, [_problem(source, e) for e in error.errors()]
+        return None, [_problem(source, e) for e in error.errors() if not _echo(e)]
+
+
+def _echo(error: ErrorDetails) -> bool:
+    """Whether a list is called too short only because its items were refused."""
+    return error["type"] == "too_short" and bool(error["input"])
 
 
 def _problem(source: YamlSource, error: ErrorDetails) -> Problem:

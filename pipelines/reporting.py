@@ -75,7 +75,7 @@ def _counts(quarantine: pl.DataFrame | None, source: str | None) -> str:
         return ""
     mine = quarantine if source is None else quarantine.filter(source=source)
     counts = mine.get_column("rule").value_counts().sort("rule")
-    return ", ".join(f"{rule}: {n}" for rule, n in counts.iter_rows()) or "nothing"
+    return "\n".join(f"{rule}: {n}" for rule, n in counts.iter_rows()) or "nothing"
 
 
 def _years(folder: Path, study: Study, fresh: list[Freshness]) -> list[list[str]]:

@@ -6,17 +6,21 @@ import os
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from data_contracts.errors import InternalError, LcwavesError
-from pipelines.checking import FileCheck, StudyCheck
+
+if TYPE_CHECKING:
+    from pipelines.checking import FileCheck, StudyCheck
 
 __all__ = ["Terminal"]
 
 DEBUG_VARIABLE = "LCWAVES_DEBUG"
+_FILE_WIDTH = 160
 
 
 class Terminal:
@@ -25,6 +29,9 @@ class Terminal:
     def __init__(self) -> None:
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        if not self._out.is_terminal:
+            # Into a file or a pipe: no screen to fit, so nothing is folded.
+            self._out.width = _FILE_WIDTH
         self._started = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -61,8 +68,8 @@ class Terminal:
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """Print a table of text."""
         table = Table(title=title, title_justify="left", title_style="bold")
-        for name in columns:
-            table.add_column(name, overflow="fold")
+        for i, name in enumerate(columns):
+            table.add_column(name, overflow="fold", no_wrap=i == 0)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         self._out.print(table)
@@ -77,7 +84,7 @@ class Terminal:
         )
         self.table(
             "Files",
-            ["wave or roster", "file", "rows", "accepted", "set aside", "stopped"],
+            ["wave or roster", "rows", "accepted", "set aside", "columns stopped"],
             [_file_row(f) for f in check.files],
         )
         for error in check.errors:
@@ -86,9 +93,9 @@ class Terminal:
 
 def _file_row(f: FileCheck) -> list[str]:
     if not f.there:
-        return [f.name, f.file, "no file yet", "", "", ""]
+        return [f.name, "no file yet", "", "", ""]
     if f.error is not None:
-        return [f.name, f.file, "error, see below", "", "", ""]
-    aside = ", ".join(f"{rule}: {n}" for rule, n in f.set_aside) or "nothing"
-    stopped = f"{len(f.stopped)} identifying columns" if f.stopped else "nothing"
-    return [f.name, f.file, str(f.rows), str(f.accepted), aside, stopped]
+        return [f.name, "error, see below", "", "", ""]
+    aside = "\n".join(f"{rule}: {n}" for rule, n in f.set_aside) or "nothing"
+    stopped = f"{len(f.stopped)} identifying" if f.stopped else "none"
+    return [f.name, str(f.rows), str(f.accepted), aside, stopped]
