@@ -273,7 +273,9 @@ def _contrasts(name: str, order: int) -> list[dict[str, object]]:
     for by, levels in pairs:
         for reference, level in itertools.combinations(levels, 2):
             primary = by == "academic_year" and (level, reference) == (YEAR, YEARS[0])
-            families = [("holm, all in one outcome", 2.6, None)]
+            families: list[tuple[str, float, int | None]] = [
+                ("holm, all in one outcome", 2.6, None)
+            ]
             if primary:
                 families.append(("holm, declared primaries", 2.5, order))
             for adjustment, wide, place in families:
@@ -461,4 +463,4 @@ def with_small_cell(n: int, *, estimate: float = SINGLE) -> YearResults:
 
 def replaced(results: YearResults, **frames: pl.DataFrame) -> YearResults:
     """The results with some tables exchanged."""
-    return replace(results, **frames)
+    return replace(results, **frames)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Templates of the report: one page, its style and its script."""
