@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n auto --dist loadfile
 SETUP := pyproject.toml constraints.txt Makefile
 
 .PHONY: demo test slow lint ui clean
@@ -13,10 +14,10 @@ demo: .venv/ready-to-run
 	$(BIN)/lcwaves demo
 
 test: .venv/ready-to-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 slow: .venv/ready-to-test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff format --check

@@ -13,6 +13,7 @@ from typing import Protocol
 import polars as pl
 
 from data_contracts.study import Study, Wave
+from reports.bundle import FigureFiles
 
 __all__ = ["Materialized", "PinnedManifest", "Store", "StudyContext"]
 
@@ -87,7 +88,7 @@ class StudyContext:
         packages: Versions of the packages that touch a number.
         study_digest: SHA-256 of study.yaml.
         progress: Says one line of progress.
-        figures: Whether figures are written as files.
+        figures: Which figures are written as files.
     """
 
     folder: Path
@@ -100,7 +101,7 @@ class StudyContext:
     packages: Mapping[str, str]
     study_digest: str
     progress: Callable[[str], None]
-    figures: bool = True
+    figures: FigureFiles = "all"
 
     def wave_declaration(self, wave: Wave) -> str:
         """Digest of all that the study file says about reading and scoring a wave."""

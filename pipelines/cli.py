@@ -70,7 +70,7 @@ def demo(study: Path, seed: int) -> None:
     folder = study_folder(study)
     terminal.progress("writing an invented study")
     write_synthetic_study(folder, seed=seed)
-    run = StudyRun(folder, progress=terminal.progress, figures=False)
+    run = StudyRun(folder, progress=terminal.progress, figures="preview")
     try:
         year = run.place.study.academic_years[-1]
         run.year(year)
@@ -99,7 +99,9 @@ def run(study: Path | None, year: str, *, everything: bool, no_figures: bool) ->
 
     terminal = Terminal()
     opened = StudyRun(
-        study_folder(study), progress=terminal.progress, figures=not no_figures
+        study_folder(study),
+        progress=terminal.progress,
+        figures="none" if no_figures else "all",
     )
     try:
         done = opened.year(year, everything=everything)
@@ -129,7 +131,10 @@ def release(study: Path | None, year: str, *, no_figures: bool) -> None:
     folder = study_folder(study)
     load_study(folder)
     published = promote_draft(
-        folder, year, figures=not no_figures, progress=terminal.progress
+        folder,
+        year,
+        figures="none" if no_figures else "all",
+        progress=terminal.progress,
     )
     terminal.say(published.message)
     if published.note:

@@ -14,6 +14,7 @@ from data_contracts.study import DATABASE
 from data_contracts.study_file import load_study, study_digest
 from pipelines.settings import hashing_secret, secret_fingerprint, study_folder
 from pipelines.store import StudyReader, StudyStore
+from reports.bundle import FigureFiles
 
 __all__ = ["code_digest", "open_context", "open_study"]
 
@@ -45,7 +46,7 @@ def open_context(
     folder: Path,
     *,
     progress: Callable[[str], None],
-    figures: bool = True,
+    figures: FigureFiles = "all",
 ) -> StudyContext:
     """Open a study for a run: checked study file, store and hashing key."""
     study = load_study(folder)

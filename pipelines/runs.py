@@ -23,6 +23,7 @@ from pipelines.opening import open_context
 from pipelines.sensors import sync_partitions
 from pipelines.settings import dagster_home
 from pipelines.store import StudyStore
+from reports.bundle import FigureFiles
 
 __all__ = ["StudyRun", "YearRun"]
 
@@ -52,7 +53,7 @@ class StudyRun:
     Args:
         folder: Study folder.
         progress: Says one line of progress.
-        figures: Whether drafts get their figures as files too.
+        figures: Which figures of a draft are written as files.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class StudyRun:
         folder: Path,
         *,
         progress: Callable[[str], None] = lambda _: None,
-        figures: bool = True,
+        figures: FigureFiles = "all",
     ) -> None:
         self.place: StudyContext = open_context(
             folder, progress=progress, figures=figures

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -37,9 +38,17 @@ from reports.provenance import Provenance
 from reports.report_figure import for_export
 from reports.theme import WIDTH
 
-__all__ = ["Draft", "Published", "preview_png", "promote_draft", "write_draft"]
+__all__ = [
+    "Draft",
+    "FigureFiles",
+    "Published",
+    "preview_png",
+    "promote_draft",
+    "write_draft",
+]
 
 Progress = Callable[[str], None]
+FigureFiles = Literal["all", "preview", "none"]
 
 _MANIFEST = "bundle.json"
 _PREVIEW, _PREVIEW_WIDTH = Path("figures", "preview.png"), 700
@@ -94,7 +103,7 @@ def write_draft(
     release: Release,
     provenance: Provenance,
     *,
-    figures: bool = True,
+    figures: FigureFiles = "all",
     progress: Progress | None = None,
 ) -> Draft:
     """Write ``drafts/<year>/``: page, released numbers, tables, figures.
@@ -103,7 +112,8 @@ def write_draft(
         study_folder: The study's folder.
         release: A release of the gate.
         provenance: Where its numbers come from.
-        figures: Whether to write figures as PNG and SVG files too.
+        figures: Which figures become files: all as PNG and SVG, the main one as a
+            small preview alone, or none.
         progress: Told what is being done, in a few words.
 
     Returns:
@@ -140,7 +150,7 @@ def promote_draft(
     study_folder: Path,
     analysis_year: str,
     *,
-    figures: bool = True,
+    figures: FigureFiles = "all",
     progress: Progress | None = None,
 ) -> Published:
     """Publish exactly the draft of a year, and enter it in the ledger.
@@ -148,7 +158,8 @@ def promote_draft(
     Args:
         study_folder: The study's folder.
         analysis_year: Academic year of the draft.
-        figures: Whether to write figures as PNG and SVG files too.
+        figures: Which figures become files: all as PNG and SVG, the main one as a
+            small preview alone, or none.
         progress: Told what is being done, in a few words.
 
     Returns:
@@ -216,7 +227,7 @@ def _fill(
     provenance: Provenance,
     *,
     state: State,
-    figures: bool,
+    figures: FigureFiles,
     progress: Progress,
 ) -> tuple[str | None, FigureSet]:
     """Write everything of a bundle into an empty folder."""
@@ -234,15 +245,17 @@ def _fill(
     for name, table in sorted(release.tables.items()):
         (tables / f"{name}.csv").write_text(_csv(table.frame), encoding="utf-8")
     note = None
-    if figures and drawn.all:
+    if figures != "none" and drawn.all:
         progress("writing the figures as files")
-        note = _export(folder, release, drawn, draft=state == "draft")
+        note = _export(
+            folder, release, drawn, draft=state == "draft", preview=figures == "preview"
+        )
     _write_manifest(folder, digest=identity(release, provenance), state=state)
     return note, drawn
 
 
 def _export(
-    folder: Path, release: Release, figures: FigureSet, *, draft: bool
+    folder: Path, release: Release, figures: FigureSet, *, draft: bool, preview: bool
 ) -> str | None:
     (folder / "figures").mkdir()
     drawings = []
@@ -251,6 +264,8 @@ def _export(
         if i == 0:
             scale = _PREVIEW_WIDTH / WIDTH
             drawings.append(Drawing(data, folder / _PREVIEW, scale=scale))
+            if preview:
+                break
         for ending, scale in (("png", 2.0), ("svg", 1.0)):
             path = folder / "figures" / f"{figure.id}.{ending}"
             drawings.append(Drawing(data, path, scale=scale))

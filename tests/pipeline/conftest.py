@@ -31,12 +31,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Tests must not change this folder; ``demo_copy`` gives one of their own."""
     folder = tmp_path_factory.mktemp("demo") / "study"
     truth = write_synthetic_study(folder)
-    run = StudyRun(folder, figures=False)
+    run = StudyRun(folder, figures="none")
     try:
         ran = run.year(YEAR)
     finally:
         run.close()
-    promote_draft(folder, YEAR, figures=False)
+    promote_draft(folder, YEAR, figures="none")
     return Demo(folder, truth, ran)
 
 
@@ -52,7 +52,7 @@ def opened(demo_copy: Path) -> Iterator[Callable[[], StudyRun]]:
     runs: list[StudyRun] = []
 
     def opening() -> StudyRun:
-        runs.append(StudyRun(demo_copy, figures=False))
+        runs.append(StudyRun(demo_copy, figures="none"))
         return runs[-1]
 
     yield opening

@@ -193,7 +193,7 @@ def test_published_folder_opens_offline_and_is_marked_as_invented(demo: Demo) ->
 def test_the_same_study_gives_the_same_bytes(demo: Demo, tmp_path: Path) -> None:
     again = tmp_path / "study"
     write_synthetic_study(again)
-    run = StudyRun(again, figures=False)
+    run = StudyRun(again, figures="none")
     try:
         for wave in run.place.study.waves[:2]:
             if wave == run.place.study.waves[0]:

@@ -35,7 +35,7 @@ class Ran:
 
 def run_whole(folder: Path, name: str, year: str) -> Iterator[Ran]:
     shutil.copy(STUDIES / name / "study.yaml", folder / "study.yaml")
-    run = StudyRun(folder, figures=False)
+    run = StudyRun(folder, figures="none")
     try:
         draft = run.year(year).draft
     finally:

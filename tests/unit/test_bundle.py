@@ -33,8 +33,8 @@ def shown() -> Release:
 def study_folder(shown: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study folder with a draft and what was published of it; only read."""
     folder = tmp_path_factory.mktemp("study")
-    write_draft(folder, shown, PROVENANCE, figures=False)
-    promote_draft(folder, YEAR, figures=False)
+    write_draft(folder, shown, PROVENANCE, figures="none")
+    promote_draft(folder, YEAR, figures="none")
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_draft_holds_page_numbers_tables_and_provenance(study_folder: Path) ->
 def test_the_same_release_gives_the_same_draft(
     shown: Release, study_folder: Path, tmp_path: Path
 ) -> None:
-    write_draft(tmp_path, shown, PROVENANCE, figures=False)
+    write_draft(tmp_path, shown, PROVENANCE, figures="none")
     assert contents(tmp_path / "drafts") == contents(study_folder / "drafts")
 
 
@@ -111,7 +111,7 @@ def test_the_ledger_is_private_and_has_one_line(
 
 def test_the_same_digest_again_does_nothing(study_folder: Path) -> None:
     before = contents(study_folder)
-    again = promote_draft(study_folder, YEAR, figures=False)
+    again = promote_draft(study_folder, YEAR, figures="none")
     assert again.already
     assert "published already" in again.message
     assert contents(study_folder) == before
@@ -122,11 +122,11 @@ def test_the_same_digest_again_does_nothing(study_folder: Path) -> None:
 def test_a_draft_that_was_changed_is_not_published(
     shown: Release, tmp_path: Path, name: str
 ) -> None:
-    write_draft(tmp_path, shown, PROVENANCE, figures=False)
+    write_draft(tmp_path, shown, PROVENANCE, figures="none")
     path = tmp_path / "drafts" / YEAR / name
     path.write_text(path.read_text().replace("exhaustion", "happiness", 1))
     with pytest.raises(DisclosureError, match="changed since it was made"):
-        promote_draft(tmp_path, YEAR, figures=False)
+        promote_draft(tmp_path, YEAR, figures="none")
     assert not (tmp_path / "published").exists()
     assert not (tmp_path / "ledger").exists()
 
@@ -142,7 +142,7 @@ def test_a_year_without_a_draft_says_how_to_make_one(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_earlier_draft(
     shown: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_draft(tmp_path, shown, PROVENANCE, figures=False)
+    write_draft(tmp_path, shown, PROVENANCE, figures="none")
     before = contents(tmp_path)
 
     def full(*_: object) -> str:
@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_the_earlier_draft(
 
     monkeypatch.setattr(bundle, "_csv", full)
     with pytest.raises(MachineError, match="No space left on device"):
-        write_draft(tmp_path, shown, PROVENANCE, figures=False)
+        write_draft(tmp_path, shown, PROVENANCE, figures="none")
     assert contents(tmp_path) == before
 
 
@@ -160,15 +160,15 @@ def test_a_place_that_cannot_be_written_is_said_plainly(
 ) -> None:
     (tmp_path / "drafts").write_text("a file where the folder should be")
     with pytest.raises(MachineError, match="Check that the folder may be written to"):
-        write_draft(tmp_path, shown, PROVENANCE, figures=False)
+        write_draft(tmp_path, shown, PROVENANCE, figures="none")
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_failed_ledger_publishes_nothing(shown: Release, tmp_path: Path) -> None:
-    write_draft(tmp_path, shown, PROVENANCE, figures=False)
+    write_draft(tmp_path, shown, PROVENANCE, figures="none")
     (tmp_path / "ledger").write_text("a file where the folder should be")
     with pytest.raises(MachineError):
-        promote_draft(tmp_path, YEAR, figures=False)
+        promote_draft(tmp_path, YEAR, figures="none")
     assert not (tmp_path / "published" / YEAR).exists()
 
 
@@ -179,7 +179,7 @@ def test_a_table_is_no_formula(tmp_path: Path) -> None:
     formulas = [f"{sign}HYPERLINK(1)" for sign in "=+-@"]
     fit = base.fit.with_columns(pl.Series("note", formulas))
     shown = release(example.replaced(base, fit=fit), example.study())
-    draft = write_draft(tmp_path, shown, PROVENANCE, figures=False)
+    draft = write_draft(tmp_path, shown, PROVENANCE, figures="none")
     with (draft.folder / "tables" / "fit.csv").open(newline="") as file:
         notes = {row["note"] for row in csv.DictReader(file)}
     assert notes == {f"'{formula}" for formula in formulas}
