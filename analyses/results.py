@@ -17,7 +17,7 @@ __all__ = ["YearResults"]
 class YearResults:
     """Result tables as of one academic year, unrounded and not yet released.
 
-    The first six frames follow the declarations of ``data_contracts.tables``.
+    The frames up to ``wave`` follow the declarations of ``data_contracts.tables``.
 
     Attributes:
         analysis_year: Academic year as of which the study was analysed.
@@ -25,6 +25,7 @@ class YearResults:
         contrast: Differences between marginal means.
         variance_component: Variances of the fitted models.
         fit: One record per fitted model and outcome.
+        refusal: Models that could not be fitted, and why.
         distribution: People per bin of each outcome and academic year.
         response_flow: People per stage, wave and cell.
         wave: The waves used, as received (table ``wave``).
@@ -37,6 +38,7 @@ class YearResults:
     contrast: pl.DataFrame
     variance_component: pl.DataFrame
     fit: pl.DataFrame
+    refusal: pl.DataFrame
     distribution: pl.DataFrame
     response_flow: pl.DataFrame
     wave: pl.DataFrame

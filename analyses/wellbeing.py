@@ -35,6 +35,7 @@ class WellbeingTables:
     contrast: pl.DataFrame
     variance_component: pl.DataFrame
     fit: pl.DataFrame
+    refusal: pl.DataFrame
 
 
 def analyse_year(
@@ -42,7 +43,6 @@ def analyse_year(
     *,
     frame: ModelFrame,
     progress: Callable[[str], None] | None = None,
-    on_refusal: Callable[[str, str, ModelError], None] | None = None,
 ) -> WellbeingTables:
     """Answer the study's questions with the waves up to one academic year.
 
@@ -50,20 +50,18 @@ def analyse_year(
         study: The study: its models, outcomes and primary contrasts.
         frame: The model frame as of the year.
         progress: Told what is being fitted.
-        on_refusal: Told model, outcome and reason where a model is refused; the
-            others go on. Without it a refusal is raised.
 
     Returns:
         The tables, checked against their declarations. Differences within a factor
         are later minus earlier, all of one outcome and factor being a family; a
         primary contrast that these data do not hold yet is left out of its family,
-        and the others keep their declared places.
+        and the others keep their declared places. A model that cannot be fitted is
+        a row of ``refusal`` with its reason; the others go on.
 
     Raises:
-        ModelError: If a model is refused and ``on_refusal`` is not given.
         InternalError: If a table breaks its declaration.
     """
-    fits = _fit_all(study, frame, progress=progress, on_refusal=on_refusal)
+    fits, refused = _fit_all(study, frame, progress=progress)
     named = {
         key: {"analysis_year": frame.analysis_year, "model": key[0], "outcome": key[1]}
         for key in fits
@@ -91,6 +89,7 @@ def analyse_year(
         contrast=pl.concat(contrasts),
         variance_component=pl.concat([empty("variance_component"), *components]),
         fit=pl.concat([empty("fit"), *records]),
+        refusal=pl.concat([empty("refusal"), *refused]),
     )
     _check(tables)
     return tables
@@ -101,9 +100,9 @@ def _fit_all(
     frame: ModelFrame,
     *,
     progress: Callable[[str], None] | None,
-    on_refusal: Callable[[str, str, ModelError], None] | None,
-) -> Fits:
+) -> tuple[Fits, list[pl.DataFrame]]:
     fits: Fits = {}
+    refused: list[pl.DataFrame] = []
     for model in study.models:
         for outcome in model.outcomes:
             if progress is not None:
@@ -115,10 +114,16 @@ def _fit_all(
                     fit, notes=(*_subset_notes(model.only), *fit.notes)
                 )
             except ModelError as error:
-                if on_refusal is None:
-                    raise
-                on_refusal(model.id, outcome, error)
-    return fits
+                row = (
+                    frame.analysis_year,
+                    outcome,
+                    model.id,
+                    model.formula,
+                    str(error),
+                )
+                schema = TABLES["refusal"].schema
+                refused.append(pl.DataFrame([row], schema=schema, orient="row"))
+    return fits, refused
 
 
 def _subset_notes(only: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

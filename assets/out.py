@@ -12,7 +12,7 @@ from analyses.flow import response_flow
 from analyses.frames import model_frame
 from analyses.results import YearResults
 from analyses.wellbeing import analyse_year
-from assets.context import Materialized, PinnedManifest, StudyContext
+from assets.context import Materialized, StudyContext
 from assets.declared import check_specs, guarded, stored, table_out
 from assets.partitions import ANALYSIS_YEARS, EVERY_WAVE
 from data_contracts.errors import DataError
@@ -24,7 +24,7 @@ from reports.provenance import Provenance, WaveFile
 __all__ = ["out_database", "out_report", "out_results"]
 
 RESULT_TABLES = (
-    "estimate", "contrast", "variance_component", "fit", "distribution",
+    "estimate", "contrast", "variance_component", "fit", "refusal", "distribution",
     "response_flow",
 )  # fmt: skip
 ROSTER_TABLES = ("participant", "membership")
@@ -53,9 +53,9 @@ def out_results(
     """Means, contrasts, variances and the response flow as of an academic year."""
     year = context.partition_key
     waves = [w.id for w in place.study.waves_up_to(year)]
-    manifest = place.store.pin_year(waves)
-    core = {t: _pinned(place, t, waves=waves, manifest=manifest) for t in WAVE_TABLES}
-    people = {t: _pinned(place, t, waves=[], manifest=manifest) for t in ROSTER_TABLES}
+    digest = place.store.pin_year(waves).digest
+    core = {t: _pinned(place, t, waves=waves, digest=digest) for t in WAVE_TABLES}
+    people = {t: _pinned(place, t, waves=[], digest=digest) for t in ROSTER_TABLES}
     if core["wave"].is_empty():
         raise DataError(
             f"analysis year {year}: found no materialized wave up to it; expected at "
@@ -77,13 +77,14 @@ def out_results(
         "contrast": modelled.contrast,
         "variance_component": modelled.variance_component,
         "fit": modelled.fit,
+        "refusal": modelled.refusal,
         "distribution": distribution(place.study, frame),
         "response_flow": response_flow(
             place.study, frame, membership=people["membership"]
         ),
     }
     inputs = {
-        "manifest": manifest.digest,
+        "manifest": digest,
         "declaration": place.analysis_declaration(),
         "code": place.code_digest,
     }
@@ -92,28 +93,22 @@ def out_results(
 
 
 def _pinned(
-    place: StudyContext, table: str, *, waves: list[str], manifest: PinnedManifest
+    place: StudyContext, table: str, *, waves: list[str], digest: str
 ) -> pl.DataFrame:
-    rows = place.store.read_pinned(table, waves, manifest.digest)
+    rows = place.store.read_pinned(table, waves, digest)
     return empty(table) if rows is None else rows
 
 
 @dg.asset(
     partitions_def=ANALYSIS_YEARS,
+    deps=[TABLES[t].produced_by for t in RESULT_TABLES],
     group_name="out",
     kinds={"plotly"},
     tags={"layer": "out"},
 )
 @guarded
 def out_report(
-    context: dg.AssetExecutionContext,
-    out_estimate: pl.DataFrame,
-    out_contrast: pl.DataFrame,
-    out_variance_component: pl.DataFrame,
-    out_fit: pl.DataFrame,
-    out_distribution: pl.DataFrame,
-    out_response_flow: pl.DataFrame,
-    place: dg.ResourceParam[StudyContext],
+    context: dg.AssetExecutionContext, place: dg.ResourceParam[StudyContext]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The draft report of an academic year: what the release gate lets through.
 
@@ -121,22 +116,18 @@ def out_report(
     """
     year = context.partition_key
     waves = [w.id for w in place.study.waves_up_to(year)]
-    manifest = place.store.pin_year(waves)
-    received = _pinned(place, "wave", waves=waves, manifest=manifest)
+    # Not today's waves but those that the results were computed from.
+    manifest = _analysed_manifest(place, year)
+    received = _pinned(place, "wave", waves=waves, digest=manifest)
     quarantine = pl.concat(
         [
-            _pinned(place, "quarantine", waves=waves, manifest=manifest),
-            _pinned(place, "roster_quarantine", waves=[], manifest=manifest),
+            _pinned(place, "quarantine", waves=waves, digest=manifest),
+            _pinned(place, "roster_quarantine", waves=[], digest=manifest),
         ]
     )
     results = YearResults(
         analysis_year=year,
-        estimate=out_estimate,
-        contrast=out_contrast,
-        variance_component=out_variance_component,
-        fit=out_fit,
-        distribution=out_distribution,
-        response_flow=out_response_flow,
+        **{name: _result(place, name, year=year) for name in RESULT_TABLES},
         wave=received,
         set_aside=quarantine.group_by("source", "rule", "extent")
         .agg(n_rows=pl.len().cast(pl.Int64))
@@ -154,14 +145,34 @@ def out_report(
     yield dg.MaterializeResult(metadata=_report_metadata(draft))
 
 
+def _analysed_manifest(place: StudyContext, year: str) -> str:
+    """Digest of the manifest that the year's result tables were computed from."""
+    entries = [
+        e for t in RESULT_TABLES for e in place.store.of(t) if e.partition == year
+    ]
+    manifests = {e.inputs["manifest"] for e in entries}
+    if len(entries) != len(RESULT_TABLES) or len(manifests) != 1:
+        raise DataError(
+            f"analysis year {year}: found {len(entries)} result tables of "
+            f"{len(manifests)} analyses; expected {len(RESULT_TABLES)} of one. Start "
+            "the job yearly_report."
+        )
+    return manifests.pop()
+
+
+def _result(place: StudyContext, table: str, *, year: str) -> pl.DataFrame:
+    rows = place.store.read(table, [year])
+    return empty(table) if rows is None else rows
+
+
 def _provenance(
-    place: StudyContext, manifest: PinnedManifest, received: pl.DataFrame
+    place: StudyContext, manifest: str, received: pl.DataFrame
 ) -> Provenance:
     files = received.sort("opened", "wave").select(
         "wave", "file", "file_format", "file_digest"
     )
     return Provenance(
-        manifest_digest=manifest.digest,
+        manifest_digest=manifest,
         study_digest=place.study_digest,
         code_version=place.code_version,
         code_digest=place.code_digest,

@@ -260,6 +260,15 @@ _DECLARED: tuple[Table, ...] = (
         produced_by="out_fit",
     ),
     _table(
+        "refusal",
+        "a model of an outcome that could not be fitted, and why",
+        "analysis_year outcome model formula note",
+        key="analysis_year outcome model",
+        required="formula note",
+        partition=Partition.ANALYSIS_YEAR,
+        produced_by="out_refusal",
+    ),
+    _table(
         "distribution",
         "people in a bin of an outcome in an academic year",
         "analysis_year outcome academic_year bin_low bin_high n_people",

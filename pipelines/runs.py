@@ -120,6 +120,8 @@ class StudyRun:
                 f"found no academic year {year!r}; expected one of "
                 f"{', '.join(study.academic_years)}."
             )
+        # A wave taken out of study.yaml leaves the current tables; its files stay.
+        self.store.keep({w.id for w in study.waves} | set(study.academic_years))
         if everything or not rosters_freshness(self.place, self.store).is_current:
             self.rosters()
         missing: list[str] = []
@@ -128,8 +130,11 @@ class StudyRun:
         for wave in study.waves_up_to(year):
             fresh = wave_freshness(self.place, self.store, wave)
             if not fresh.file_there:
-                missing.append(wave.id)
-                say(f"{wave.id}: no file yet, left out")
+                if fresh.present:
+                    say(f"{wave.id}: its file is gone; what was stored is used")
+                else:
+                    missing.append(wave.id)
+                    say(f"{wave.id}: no file yet, left out")
                 continue
             if fresh.is_current and not everything:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -120,6 +120,19 @@ class StudyStore:
         if not entries:
             return None
         return pl.concat([self._checked(e) for e in entries])
+
+    def keep(self, partitions: Collection[str]) -> None:
+        """Leave out of the manifest what is neither one of these nor unpartitioned.
+
+        The files stay, and so do pinned manifests that name them.
+        """
+        with self._locked():
+            current = self.manifest
+            kept = tuple(
+                e for e in current.entries if e.partition in {*partitions, WHOLE}
+            )
+            if len(kept) != len(current.entries):
+                self._swap(Manifest(entries=kept))
 
     def of(self, table: str) -> tuple[Entry, ...]:
         """Current versions of a table's partitions."""

@@ -20,7 +20,7 @@ from reports.disclosure import Release, canonical, require_release, to_json
 from reports.figures import Absence, FigureSet, ReportFigure, build_figures
 from reports.figures_study import totals_by_wave
 from reports.provenance import Provenance
-from reports.sentences import limits, methods, primary_findings
+from reports.sentences import limits, methods, primary_findings, refusals
 from reports.text_tables import (
     TextTable,
     coefficient_table,
@@ -129,6 +129,7 @@ def render_page(
         study_absent=_absences(figures.study),
         sections=sections,
         fits=fit_table(release),
+        refusals=refusals(release),
         responses=response_tables(release),
         waves=wave_table(release),
         set_aside=set_aside_table(release),

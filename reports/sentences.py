@@ -29,6 +29,7 @@ __all__ = [
     "limits",
     "methods",
     "primary_findings",
+    "refusals",
     "title_finding",
 ]
 
@@ -232,6 +233,23 @@ def methods(release: Release) -> tuple[str, ...]:
         f"{release.policy.minimum_cell} people, and cells that would give them away, "
         "are not shown."
     )
+    return tuple(words)
+
+
+def refusals(release: Release) -> tuple[str, ...]:
+    """One sentence a model that could not be fitted: which, of what, and why.
+
+    Raises:
+        DisclosureError: If the value was not made by the gate.
+    """
+    release = require_release(release)
+    words = []
+    for row in release.rows("refusal").iter_rows(named=True):
+        label = mid_sentence(release.outcome(row["outcome"]).label)
+        words.append(
+            f"Model {row['model']} of {label} ({row['formula']}) was not fitted. "
+            f"{row['note']}"
+        )
     return tuple(words)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "release_contrasts",
     "release_estimates",
     "release_fits",
+    "release_refusals",
     "release_variances",
     "weak_models",
 ]
@@ -266,6 +267,17 @@ def release_fits(
         pl.Series("note", notes, dtype=pl.String),
     )
     return _finish("fit", frame, judging)
+
+
+def release_refusals(frame: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+    """Say which models could not be fitted; counts in the reason are rounded."""
+    notes = [_rounded_words(note, judging) for note in frame["note"]]
+    marked = _marked(frame, [None] * frame.height)
+    return _finish(
+        "refusal",
+        marked.with_columns(pl.Series("note", notes, dtype=pl.String)),
+        judging,
+    )
 
 
 def _rounded_words(note: str, judging: Judging) -> str:

@@ -24,6 +24,7 @@ from reports.disclosure.estimates import (
     release_contrasts,
     release_estimates,
     release_fits,
+    release_refusals,
     release_variances,
     weak_models,
 )
@@ -81,6 +82,7 @@ def release(
             frames["variance_component"], judging, weak=weak
         ),
         "fit": release_fits(frames["fit"], judging, weak=weak),
+        "refusal": release_refusals(frames["refusal"], judging),
         "distribution": release_distribution(
             frames["distribution"], judging, hidden=hidden
         ),

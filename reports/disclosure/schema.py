@@ -95,6 +95,7 @@ RELEASED: dict[str, ReleasedTable] = {
         values="n_communities df log_likelihood",
         key="outcome model",
     ),
+    "refusal": _released(TABLES["refusal"].schema, key="outcome model"),
     "distribution": _released(
         TABLES["distribution"].schema,
         counts="n_people",

@@ -113,6 +113,37 @@ def test_a_wave_twice_is_refused(opened: Opened) -> None:
         run.wave(other.id)
 
 
+def test_a_wave_taken_out_of_the_study_leaves_the_tables_but_not_the_disk(
+    demo_copy: Path,
+) -> None:
+    last = "2024-25_spring"
+    path = demo_copy / "study.yaml"
+    text = path.read_text("utf-8")
+    start = text.index(f"  - id: {last}")
+    end = text.index("\noutcomes:")
+    path.write_text(text[:start] + text[end:], "utf-8")
+    files = sorted((demo_copy / "store" / "score" / last).glob("*.parquet"))
+    assert files
+    run = StudyRun(demo_copy, figures="none")
+    try:
+        run.year(YEAR)
+    finally:
+        run.close()
+    with open_study(demo_copy) as study:
+        assert last not in study.table("wave").get_column("wave").to_list()
+        assert last not in study.table("score").get_column("wave").to_list()
+    assert sorted((demo_copy / "store" / "score" / last).glob("*.parquet")) == files
+
+
+def test_a_wave_whose_file_is_gone_is_used_as_stored(opened: Opened) -> None:
+    run = opened()
+    before = run.store.manifest.entry("score", TIDY)
+    raw_file(run.place.folder, run.place.study.waves_by_id[TIDY]).unlink()
+    done = run.year(YEAR)
+    assert (done.missing, done.refreshed) == ((), ())
+    assert run.store.manifest.entry("score", TIDY) == before
+
+
 def test_nothing_is_done_again_when_nothing_changed(opened: Opened) -> None:
     done = opened().year(YEAR)
     assert (done.refreshed, done.analysed) == ((), False)

@@ -148,6 +148,18 @@ def test_markup_of_a_person_is_shown_as_text() -> None:
     assert parser.scripts.count("") == 2
 
 
+def test_a_model_that_was_not_fitted_is_named_with_its_reason_and_no_small_count() -> (
+    None
+):
+    results = example.with_refusal("The outcome is constant among 3 people.")
+    own = own_part(
+        render_page(release(results, example.study()), PROVENANCE, state="draft")
+    )
+    assert "Model second of depressive symptoms" in own.replace("(PHQ-9) ", "")
+    assert "was not fitted. The outcome is constant among" in own
+    assert "among 3 people" not in own
+
+
 def test_only_released_values_become_a_page() -> None:
     with pytest.raises(DisclosureError):
         render_page(BASE, PROVENANCE, state="draft")  # type: ignore[arg-type]

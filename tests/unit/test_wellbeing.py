@@ -13,7 +13,7 @@ from analyses.descriptives import bin_edges, distribution, observed_means
 from analyses.flow import response_flow
 from analyses.frames import ModelFrame, model_frame
 from analyses.wellbeing import WellbeingTables, analyse_year
-from data_contracts.errors import InternalError, ModelError
+from data_contracts.errors import InternalError
 from data_contracts.study import Study
 from data_contracts.tables import TABLES, check_table, empty
 
@@ -235,26 +235,22 @@ def test_the_first_year_works_without_the_year_term(
     assert set(first.estimate["analysis_year"]) == {YEARS[0]}
 
 
-def test_a_refused_model_is_raised_or_told(stored: dict[str, pl.DataFrame]) -> None:
+def test_a_refused_model_is_told_and_the_others_go_on(
+    stored: dict[str, pl.DataFrame],
+) -> None:
     models = [
         {"id": "wrong", "formula": "nowhere", "outcomes": ["exhaustion"]},
         {"id": "main", "formula": "class_year", "outcomes": ["distress"]},
     ]
     study = _study(models=models)
-    frame = _frame(stored, study)
-    refused: list[tuple[str, str, str]] = []
     seen: list[str] = []
 
-    with pytest.raises(ModelError, match="no column 'nowhere'"):
-        analyse_year(study, frame=frame)
-    told = analyse_year(
-        study,
-        frame=frame,
-        progress=seen.append,
-        on_refusal=lambda m, o, e: refused.append((m, o, type(e).__name__)),
-    )
+    told = analyse_year(study, frame=_frame(stored, study), progress=seen.append)
 
-    assert refused == [("wrong", "exhaustion", "ModelError")]
+    refused = told.refusal.row(0, named=True)
+    assert (refused["model"], refused["outcome"]) == ("wrong", "exhaustion")
+    assert "no column 'nowhere'" in refused["note"]
+    assert told.refusal.height == 1
     assert seen == ["wrong: exhaustion", "main: distress"]
     assert told.fit["model"].to_list() == ["main"]
 

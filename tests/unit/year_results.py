@@ -142,6 +142,7 @@ def year_results(*, seed: int = 7) -> YearResults:
         contrast=table("contrast", contrast),
         variance_component=table("variance_component", variance),
         fit=table("fit", fit),
+        refusal=table("refusal", []),
         distribution=table("distribution", bins),
         response_flow=table("response_flow", _flow()),
         wave=table("wave", _wave_rows()),
@@ -459,6 +460,13 @@ def with_small_cell(n: int, *, estimate: float = SINGLE) -> YearResults:
         .alias("estimate"),
     )
     return replaced(base, estimate=changed)
+
+
+def with_refusal(note: str) -> YearResults:
+    """The results with one model that could not be fitted."""
+    row = {"analysis_year": YEAR, "outcome": "distress", "model": "second",
+           "formula": "class_year + (1 | community)", "note": note}  # fmt: skip
+    return replaced(year_results(), refusal=table("refusal", [row]))
 
 
 def replaced(results: YearResults, **frames: pl.DataFrame) -> YearResults:
