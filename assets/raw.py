@@ -15,18 +15,18 @@ from assets.partitions import WAVES
 from data_contracts.door import AdmittedRows, admit_roster, admit_wave
 from data_contracts.errors import DataError
 from data_contracts.formats import FileRows, read_file
-from data_contracts.study import Study, Wave, raw_file, roster_file
+from data_contracts.study import RosterFile, Wave, raw_file, roster_file
 
 __all__ = ["raw_community_years", "raw_membership", "raw_participants", "raw_wave"]
 
-RAW_OWNER = {"layer": "raw"}
+LAYER = {"layer": "raw"}
 
 
 @dg.asset(
     partitions_def=WAVES,
     group_name="raw",
     kinds={"csv", "parquet"},
-    tags=RAW_OWNER,
+    tags=LAYER,
 )
 @guarded
 def raw_wave(
@@ -97,67 +97,52 @@ def _refuse_wave_twice(place: StudyContext, wave: Wave, rows: FileRows) -> None:
             )
 
 
-@guarded
-def _roster(
-    place: StudyContext, name: str, study: Study
-) -> Iterator[dg.Output[Materialized]]:
-    roster = getattr(study.rosters, name)
-    inputs = {
-        "declaration": place.roster_declaration(),
-        "key": place.secret_name,
-        "code": place.code_digest,
-    }
-    if roster is None:
-        nothing = pl.DataFrame(schema={"row_number": pl.Int64})
-        yield dg.Output(
-            Materialized(nothing, inputs),
-            metadata={"dagster/row_count": 0, "declared": False},
-        )
-        return
-    path = roster_file(place.folder, roster)
-    place.progress(f"rosters: reading {roster.file}")
-    rows = read_file(path, roster.format, name=str(path.relative_to(place.folder)))
-    admitted = admit_roster(rows, name, roster, secret=place.secret)
-    yield dg.Output(
-        Materialized(
-            _with_provenance(rows, admitted.frame, wave=name),
-            {**inputs, "file": rows.digest},
-        ),
-        metadata=_door_metadata(rows, admitted),
+def _roster_asset(name: str, what: str) -> dg.AssetsDefinition:
+    """An asset that reads one roster file; empty where the study declares none."""
+
+    @dg.asset(
+        name=f"raw_{name}",
+        group_name="raw",
+        kinds={"csv", "parquet"},
+        tags=LAYER,
+        description=f"{what}, as received.",
     )
+    @guarded
+    def roster_rows(
+        place: dg.ResourceParam[StudyContext],
+    ) -> Iterator[dg.Output[Materialized]]:
+        roster: RosterFile | None = getattr(place.study.rosters, name)
+        inputs = {
+            "declaration": place.roster_declaration(),
+            "key": place.secret_name,
+            "code": place.code_digest,
+        }
+        if roster is None:
+            nothing = pl.DataFrame(schema={"row_number": pl.Int64})
+            yield dg.Output(
+                Materialized(nothing, inputs),
+                metadata={"dagster/row_count": 0, "declared": False},
+            )
+            return
+        path = roster_file(place.folder, roster)
+        place.progress(f"rosters: reading {roster.file}")
+        rows = read_file(path, roster.format, name=str(path.relative_to(place.folder)))
+        admitted = admit_roster(rows, name, roster, secret=place.secret)
+        yield dg.Output(
+            Materialized(
+                _with_provenance(rows, admitted.frame, wave=name),
+                {**inputs, "file": rows.digest},
+            ),
+            metadata=_door_metadata(rows, admitted),
+        )
+
+    return roster_rows
 
 
-@dg.asset(
-    group_name="raw",
-    kinds={"csv", "parquet"},
-    tags=RAW_OWNER,
+raw_membership = _roster_asset(
+    "membership", "Who was in which community, class year and campus"
 )
-def raw_membership(
-    place: dg.ResourceParam[StudyContext],
-) -> Iterator[dg.Output[Materialized]]:
-    """Who was in which community, class year and campus, as received."""
-    yield from _roster(place, "membership", place.study)
-
-
-@dg.asset(
-    group_name="raw",
-    kinds={"csv", "parquet"},
-    tags=RAW_OWNER,
+raw_participants = _roster_asset("participants", "People with role, cohort and track")
+raw_community_years = _roster_asset(
+    "community_years", "Communities by year with their features"
 )
-def raw_participants(
-    place: dg.ResourceParam[StudyContext],
-) -> Iterator[dg.Output[Materialized]]:
-    """People with role, cohort and track, as received."""
-    yield from _roster(place, "participants", place.study)
-
-
-@dg.asset(
-    group_name="raw",
-    kinds={"csv", "parquet"},
-    tags=RAW_OWNER,
-)
-def raw_community_years(
-    place: dg.ResourceParam[StudyContext],
-) -> Iterator[dg.Output[Materialized]]:
-    """Communities by year with their features, as received."""
-    yield from _roster(place, "community_years", place.study)

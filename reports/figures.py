@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from reports.disclosure import Release, require_release, to_json
+from reports.figures_distribution import distribution
 from reports.figures_means import by_academic_year, by_class_year, by_year_and_class
-from reports.figures_spread import distribution, spread
+from reports.figures_spread import spread
 from reports.figures_study import primary_forest, response_flow
 from reports.report_figure import Absence, ReportFigure
 
