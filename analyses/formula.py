@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from formulaic import Formula
@@ -43,6 +43,12 @@ class RandomTerm:
     def group_name(self) -> str:
         """The grouping factor as it is written, such as ``community:cohort``."""
         return ":".join(self.group)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the term needs: of its group, then of its slopes."""
+        slopes = (c for slope in self.slopes for c in slope.split(":"))
+        return tuple(dict.fromkeys([*self.group, *slopes]))
 
     def __str__(self) -> str:
         effects = " + ".join(("1" if self.intercept else "0", *self.slopes))
@@ -85,6 +91,18 @@ class ModelSpec:
         """The model without the random terms of one grouping factor."""
         kept = tuple(t for t in self.random if t.group_name != group_name)
         return ModelSpec(self.outcome, self.fixed, self.fixed_terms, kept)
+
+    def without_slopes(self, group_name: str) -> ModelSpec:
+        """The model with a random intercept alone for one grouping factor.
+
+        Examples:
+            >>> str(parse_formula("a + (1 + t | g)").without_slopes("g"))
+            'a + (1 | g)'
+        """
+        mine = [t for t in self.random if t.group_name == group_name]
+        plain = [RandomTerm(t.group, intercept=True, slopes=()) for t in mine[:1]]
+        others = [t for t in self.random if t.group_name != group_name]
+        return replace(self, random=(*plain, *others))
 
     def __str__(self) -> str:
         right = " + ".join((self.fixed, *(str(t) for t in self.random)))

@@ -1,8 +1,11 @@
 """The door to models: formula and frame in, result rows with cell counts out.
 
+``fit_lmm`` is the linear mixed model of ``analyses.lmm``, for notebooks and for
+whoever wants the fit itself.
+
 Which engine stands behind the door is this module's own business; callers see
-``OutcomeFit``. Today it is statsmodels (``mixedlm``, ``ols``): random intercepts of
-students and communities, large-sample z. Formulas that it cannot take are refused.
+``OutcomeFit``: the project's mixed-model engine (``mixed_effects``) where the formula
+has random terms that the data can carry, least squares (``ols``) otherwise.
 """
 
 from __future__ import annotations
@@ -13,21 +16,21 @@ from itertools import combinations
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from analyses.array_fit import Array, ArrayFit
 from analyses.contrasts import Difference, half_width, two_sided
-from analyses.design import Array, Cell, Design, build_design
+from analyses.design import Cell, Design, build_design
 from analyses.formula import ModelSpec
 from analyses.frames import ModelFrame
-from analyses.mixedlm import fit_mixedlm
-from analyses.ols import ArrayFit, fit_ols
+from analyses.lmm_fit import LmmFit, fit_lmm
+from analyses.mixed_effects import fit_mixed
+from analyses.ols import fit_ols
 from data_contracts.columns import COLUMNS
 from data_contracts.errors import ModelError
+from data_contracts.study import DfMethod
 from data_contracts.tables import TABLES
 
-__all__ = ["OutcomeFit", "fit_outcome"]
-
-_SUPPORTED = ("(1 | student)", "(1 | community)")
+__all__ = ["LmmFit", "OutcomeFit", "fit_lmm", "fit_outcome"]
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,12 @@ class OutcomeFit:
         a number, everybody.
         """
         design, fit = self.design, self.arrays
-        errors = np.sqrt(np.diag(fit.covariance))
         rows = [
             _estimate_row(
                 quantity="coefficient",
                 by="fixed",
                 level=term,
-                estimate=float(fit.beta[j]),
-                std_error=float(errors[j]),
+                weights=np.eye(len(fit.beta))[j],
                 fit=fit,
                 tested=True,
                 people=design.rows.filter(pl.Series(design.behind[:, j])),
@@ -84,8 +85,7 @@ class OutcomeFit:
                 quantity="marginal_mean",
                 by=":".join(margin),
                 level=" : ".join(cell.levels),
-                estimate=float(cell.weights @ fit.beta),
-                std_error=_standard_error(cell.weights, fit.covariance),
+                weights=cell.weights,
                 fit=fit,
                 tested=False,
                 people=_in_cell(design.rows, margin=margin, cell=cell),
@@ -124,22 +124,28 @@ class OutcomeFit:
             reference=reference,
             estimate=float(weights @ self.arrays.beta),
             std_error=_standard_error(weights, self.arrays.covariance),
-            df=self.arrays.df,
+            df=float(self.arrays.df_of(weights)[0]),
             df_method=self.arrays.df_method,
             n_people=_n_people(self.design.rows, factor, level),
             n_people_reference=_n_people(self.design.rows, factor, reference),
         )
 
     def variance_components(self) -> pl.DataFrame:
-        """Variances with their share of the total (table ``variance_component``)."""
+        """Variances with their share of the total (table ``variance_component``).
+
+        The variance of a slope has no share: its group's averaged variance holds it.
+        Intervals are of the standard deviation, by profile likelihood.
+        """
         parts = self.arrays.components
-        total = sum(c.variance for c in parts)
+        total = sum(c.variance for c in parts if c.in_total)
         n_people = self.design.rows["student"].n_unique()
         columns = {
             "group": [c.group for c in parts],
             "variance": [c.variance for c in parts],
             "sd": [float(np.sqrt(c.variance)) for c in parts],
-            "share": [c.variance / total for c in parts],
+            "conf_low": [c.sd_interval[0] if c.sd_interval else None for c in parts],
+            "conf_high": [c.sd_interval[1] if c.sd_interval else None for c in parts],
+            "share": [c.variance / total if c.in_total else None for c in parts],
             "n_levels": [c.n_levels for c in parts],
             "n_people": [n_people] * len(parts),
         }
@@ -155,7 +161,7 @@ class OutcomeFit:
             "n_answers": design.rows.height,
             "n_communities": _n_communities(design.rows),
             "n_dropped": design.n_dropped,
-            "df": fit.df,
+            "df": fit.residual_df,
             "converged": fit.converged,
             "is_singular": fit.is_singular,
             "log_likelihood": fit.log_likelihood,
@@ -165,51 +171,44 @@ class OutcomeFit:
         return pl.DataFrame([columns], schema=schema)
 
 
-def fit_outcome(spec: ModelSpec, frame: ModelFrame, *, outcome: str) -> OutcomeFit:
+def fit_outcome(
+    spec: ModelSpec,
+    frame: ModelFrame,
+    *,
+    outcome: str,
+    ddf: DfMethod = "kenward-roger",
+) -> OutcomeFit:
     """Fit a model to one outcome.
 
     Terms that these data cannot carry are left out, with the reason in the notes:
-    the academic year where there is only one, ``(1 | student)`` where persons are
-    not linked or nobody answered twice, ``(1 | community)`` where no community is
-    known. Without random terms it is least squares with residual df. Responses with
-    a gap in a needed column are left out once and counted; likelihood-based
-    estimates on the remaining waves assume that answers are missing at random.
+    the academic year where there is only one, terms of students where persons are
+    not linked or nobody answered twice, terms of groups that are not known here,
+    slopes whose column is not known. Without random terms it is least squares with
+    residual df. Responses with a gap in a needed column are left out once and
+    counted; likelihood-based estimates on the remaining waves assume that answers
+    are missing at random.
 
     Args:
         spec: Parsed formula.
         frame: Model frame.
         outcome: Outcome column.
+        ddf: How degrees of freedom are found.
 
     Returns:
         The fit.
 
     Raises:
         ModelError: If the question cannot be answered with these data; see
-            ``design.build_design`` for the fixed part. Besides: random terms other
-            than the two supported, a single community, as many communities as
-            responses or as students, no variation left around the fixed part.
+            ``design.build_design`` for the fixed part. Besides: a group with one
+            level or with as many levels as responses, two groups that cannot be
+            told apart, no variation left around the fixed part.
     """
-    unsupported = [str(t) for t in spec.random if str(t) not in _SUPPORTED]
-    if unsupported:
-        raise ModelError(
-            f"The model of {outcome} cannot be fitted: the random term "
-            f"{', '.join(unsupported)} is not supported; expected "
-            f"{' or '.join(_SUPPORTED)}."
-        )
     fitted, notes = _what_data_carry(spec, frame, outcome=outcome)
     design = build_design(fitted, frame, outcome=outcome)
     _refuse_perfect(design)
-    codes = {t.group_name: _codes(design, t.group_name) for t in fitted.random}
-    _refuse_confounded(design, codes)
+    _refuse_groups(design)
     arrays = (
-        fit_mixedlm(
-            design.y,
-            design.x,
-            student=codes.get("student"),
-            community=codes.get("community"),
-        )
-        if codes
-        else fit_ols(design.y, design.x)
+        fit_mixed(design, ddf=ddf) if fitted.random else fit_ols(design.y, design.x)
     )
     notes += [*arrays.notes, *_averaging(design)]
     return OutcomeFit(design=design, arrays=arrays, notes=tuple(notes))
@@ -220,15 +219,20 @@ def _what_data_carry(
 ) -> tuple[ModelSpec, list[str]]:
     """The formula without terms that these data cannot carry, and why."""
     notes: list[str] = []
-    groups = {t.group_name for t in spec.random}
-    if outcome not in frame.rows.columns:
+    columns = [*spec.fixed_columns, *(c for t in spec.random for c in t.columns)]
+    if any(c not in frame.rows.columns for c in (outcome, *columns)):
         return spec, notes  # refused with the other column mistakes
     rows = frame.rows.drop_nulls(outcome)
-    if "community" in groups and rows["community"].null_count() == rows.height:
-        spec = spec.without_random("community")
-        notes.append("No community is known here: (1 | community) is left out.")
-    needed = [*spec.fixed_columns, *(c for t in spec.random for c in t.group)]
-    rows = rows.drop_nulls([c for c in needed if c in rows.columns])
+    unknown = [c for c in rows.columns if rows[c].null_count() == rows.height]
+    for term in spec.random:
+        if gone := [c for c in term.group if c in unknown]:
+            notes.append(f"No {gone[0]} is known here: {term} is left out.")
+            spec = spec.without_random(term.group_name)
+        elif lost := [c for c in term.slopes if set(c.split(":")) & set(unknown)]:
+            notes.append(f"No {lost[0]} is known here: {term} has no slope.")
+            spec = spec.without_slopes(term.group_name)
+    needed = [*spec.fixed_columns, *(c for t in spec.random for c in t.columns)]
+    rows = rows.drop_nulls(needed)
     years = rows["academic_year"].unique().to_list()
     if "academic_year" in spec.fixed_columns and len(years) == 1:
         spec = spec.without_fixed("academic_year")
@@ -237,19 +241,21 @@ def _what_data_carry(
             "is left out."
         )
     repeated = rows.height - rows["student"].n_unique()
+    of_students = [t for t in spec.random if t.group_name == "student"]
+    named = ", ".join(str(t) for t in of_students)
     if not frame.is_linked:
         several = rows["wave"].n_unique() > 1
         notes.append(
             "There is no person key, so nobody can be followed from wave to wave and "
             "every response counts as a person"
             + ("; intervals are too short if people answered twice" if several else "")
-            + (": (1 | student) is left out." if "student" in groups else ".")
+            + (f": {named} is left out." if of_students else ".")
         )
         spec = spec.without_random("student")
-    elif "student" in groups and not repeated:
+    elif of_students and not repeated:
         spec = spec.without_random("student")
-        notes.append("Nobody has this outcome twice: (1 | student) is left out.")
-    elif "student" not in groups and repeated:
+        notes.append(f"Nobody has this outcome twice: {named} is left out.")
+    elif not of_students and repeated:
         notes.append(
             "People answered more than once and the formula has no (1 | student): "
             "intervals are too short."
@@ -257,24 +263,26 @@ def _what_data_carry(
     return spec, notes
 
 
-def _codes(design: Design, group: str) -> NDArray[np.int64]:
-    labels, codes = np.unique(design.rows[group].to_numpy(), return_inverse=True)
-    if group == "community" and len(labels) in {1, len(codes)}:
-        found = "one level" if len(labels) == 1 else "as many levels as responses"
-        raise ModelError(
-            f"The model of {design.outcome} cannot be fitted: {group} has {found}, so "
-            f"its variance cannot be estimated; leave (1 | {group}) out."
-        )
-    return codes.astype(np.int64).reshape(-1)
-
-
-def _refuse_confounded(design: Design, codes: dict[str, NDArray[np.int64]]) -> None:
-    if len(codes) == 2:
-        people, places = (np.unique(c).size for c in codes.values())
-        if people == places:
+def _refuse_groups(design: Design) -> None:
+    """Refuse groups whose variance, or whose difference, cannot be estimated."""
+    levels = {
+        t.group_name: design.rows.select(t.group).n_unique()
+        for t in design.spec.random
+        if t.intercept
+    }
+    for group, n in levels.items():
+        if n in {1, design.rows.height}:
+            found = "one level" if n == 1 else "as many levels as responses"
             raise ModelError(
-                f"The model of {design.outcome} cannot be fitted: there are as many "
-                "communities as students, so their variances cannot be told apart; "
+                f"The model of {design.outcome} cannot be fitted: {group} has {found}, "
+                f"so its variance cannot be estimated; leave (1 | {group}) out."
+            )
+    for one, other in combinations(levels, 2):
+        columns = list(dict.fromkeys([*one.split(":"), *other.split(":")]))
+        if levels[one] == levels[other] == design.rows.select(columns).n_unique():
+            raise ModelError(
+                f"The model of {design.outcome} cannot be fitted: {one} and {other} "
+                "have the same members, so their variances cannot be told apart; "
                 "leave one of the two out."
             )
 
@@ -328,25 +336,27 @@ def _estimate_row(
     quantity: str,
     by: str,
     level: str,
-    estimate: float,
-    std_error: float,
+    weights: Array,
     fit: ArrayFit,
     tested: bool,
     people: pl.DataFrame,
 ) -> dict[str, object]:
     """A mean is not tested against 0: nobody asked whether it is."""
+    estimate = float(weights @ fit.beta)
+    std_error = _standard_error(weights, fit.covariance)
+    df = float(fit.df_of(weights)[0])
     statistic = estimate / std_error
-    half = half_width(std_error, fit.df)
+    half = half_width(std_error, df)
     return {
         "quantity": quantity,
         "by": by,
         "level": level,
         "estimate": estimate,
         "std_error": std_error,
-        "df": fit.df,
+        "df": df,
         "df_method": fit.df_method,
         "statistic": statistic if tested else None,
-        "p_value": two_sided(statistic, fit.df) if tested else None,
+        "p_value": two_sided(statistic, df) if tested else None,
         "conf_low": estimate - half,
         "conf_high": estimate + half,
         "n_people": people["student"].n_unique(),

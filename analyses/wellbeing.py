@@ -109,7 +109,9 @@ def _fit_all(
                 progress(f"{model.id}: {outcome}")
             try:
                 spec = parse_formula(model.formula)
-                fit = fit_outcome(spec, frame.only(model.only), outcome=outcome)
+                fit = fit_outcome(
+                    spec, frame.only(model.only), outcome=outcome, ddf=model.ddf
+                )
                 fits[model.id, outcome] = replace(
                     fit, notes=(*_subset_notes(model.only), *fit.notes)
                 )

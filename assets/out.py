@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from analyses.crosscheck import crosscheck_study
 from analyses.descriptives import distribution
 from analyses.flow import response_flow
 from analyses.frames import model_frame
@@ -33,7 +34,7 @@ WAVE_TABLES = ("wave", "response", "covariate", "score", "quarantine")
 
 @dg.multi_asset(
     partitions_def=ANALYSIS_YEARS,
-    outs={t: table_out(t, kinds=frozenset({"statsmodels", "parquet"}))
+    outs={t: table_out(t, kinds=frozenset({"python", "parquet"}))
           for t in RESULT_TABLES},
     deps=[
         *(dg.AssetDep(TABLES[t].produced_by) for t in ROSTER_TABLES),
@@ -42,7 +43,15 @@ WAVE_TABLES = ("wave", "response", "covariate", "score", "quarantine")
             for t in WAVE_TABLES
         ),
     ],
-    check_specs=check_specs(*RESULT_TABLES),
+    check_specs=[
+        *check_specs(*RESULT_TABLES),
+        dg.AssetCheckSpec(
+            "agrees_with_statsmodels",
+            asset="out_fit",
+            description="statsmodels' MixedLM finds the same fixed effects, where it "
+            "can express the model (students within communities).",
+        ),
+    ],
     group_name="out",
     op_tags={"layer": "out"},
 )  # fmt: skip
@@ -72,6 +81,22 @@ def out_results(
     )
     place.progress(f"{year}: fitting the models")
     modelled = analyse_year(place.study, frame=frame, progress=place.progress)
+    place.progress(f"{year}: a second opinion by statsmodels")
+    second = crosscheck_study(place.study, frame)
+    yield dg.AssetCheckResult(
+        passed=second.agrees,
+        asset_key="out_fit",
+        check_name="agrees_with_statsmodels",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "model": second.model,
+            "compared": second.compared,
+            "largest difference of a fixed effect (standard errors)": (
+                second.largest_difference
+            ),
+            "our criterion less theirs": second.criterion_difference,
+        },
+    )
     tables = {
         "estimate": modelled.estimate,
         "contrast": modelled.contrast,

@@ -19,6 +19,7 @@ from data_contracts.policy import ReleasePolicy
 __all__ = [
     "Community",
     "Covariate",
+    "DfMethod",
     "InstrumentUse",
     "KeyRule",
     "Measure",
@@ -37,6 +38,7 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 WaveId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Name = Annotated[str, Field(min_length=1)]
 FileFormat = Literal["qualtrics", "tabular"]
+DfMethod = Literal["kenward-roger", "satterthwaite"]
 FileName = Annotated[str, Field(pattern=r"^[^/\\:]+$")]
 
 
@@ -232,6 +234,8 @@ class ModelDeclaration(_Section):
         formula: Right-hand side, such as
             ``academic_year + class_year + (1 | student) + (1 | community)``.
         only: Levels to keep, by column of the model frame; a declared subset.
+        ddf: How degrees of freedom are found; Satterthwaite stands in where
+            Kenward-Roger would take too much memory, and the report says so.
     """
 
     id: Identifier
@@ -240,6 +244,7 @@ class ModelDeclaration(_Section):
     only: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         default_factory=dict
     )
+    ddf: DfMethod = "kenward-roger"
 
 
 class Study(_Section):

@@ -242,8 +242,9 @@ _DECLARED: tuple[Table, ...] = (
     ),
     _table(
         "variance_component",
-        "a variance of a fitted model",
-        "analysis_year outcome model group variance sd share n_levels n_people",
+        "a variance of a fitted model; its interval is the standard deviation's",
+        "analysis_year outcome model group variance sd conf_low conf_high share "
+        "n_levels n_people",
         key="analysis_year outcome model group",
         required="n_levels n_people",
         partition=Partition.ANALYSIS_YEAR,

@@ -33,6 +33,8 @@ __all__ = ["spread"]
 
 _GROUPS = {
     "community": "Between communities",
+    "community:cohort": "Between entry cohorts of the same community",
+    "community:academic_year": "Between years of the same community",
     "student": "Between people in the same community",
     "residual": "Within a person, from wave to wave",
 }
@@ -57,7 +59,11 @@ def spread(release: Release, outcome: str, *, source: str) -> ReportFigure | Abs
         return Absence(
             name, f"The spread of {label} is not split between groups: {why}."
         )
-    first = rows.filter(pl.col("model") == rows["model"][0])
+    # A slope's own variance is in other units; its group's band holds it.
+    first = rows.filter(
+        (pl.col("model") == rows["model"][0])
+        & ~pl.col("group").str.contains(" | ", literal=True)
+    )
     if set(first["group"]) == {"residual"}:
         return Absence(
             name,
@@ -77,8 +83,8 @@ def spread(release: Release, outcome: str, *, source: str) -> ReportFigure | Abs
         title=title,
         subtitle=(
             f"Standard deviation of {label} around the study mean "
-            f"({scale_words(facts)}), split by who differs; estimates without "
-            "intervals."
+            f"({scale_words(facts)}), split by who differs; intervals by profile "
+            "likelihood."
         ),
         caption=(
             "Each band is one standard deviation to both sides of the study mean: "
@@ -88,7 +94,15 @@ def spread(release: Release, outcome: str, *, source: str) -> ReportFigure | Abs
         alt_text=f"{title}. Bands around the mean. {alt}.",
         figure=figure,
         source_rows=pl.DataFrame(parts).select(
-            "group", "sd", "variance", "share", "n_levels", "n_people", "reason"
+            "group",
+            "sd",
+            "conf_low",
+            "conf_high",
+            "variance",
+            "share",
+            "n_levels",
+            "n_people",
+            "reason",
         ),
     )
 
@@ -160,8 +174,16 @@ def _group(group: str) -> str:
 def _band_words(row: Row, facts: OutcomeFacts) -> str:
     if row["suppressed"]:
         return f"not shown ({row['reason']})"
-    sd = f"SD {number(row['sd'], decimals_shown(facts, row['sd']))}"
-    share = f", {row['share'] * 100:.0f}% of the variance" if row["share"] else ""
+    places = decimals_shown(facts, row["sd"])
+    sd = f"SD {number(row['sd'], places)}"
+    if row["conf_low"] is not None and row["conf_high"] is not None:
+        ends = (number(row[c], places) for c in ("conf_low", "conf_high"))
+        sd += f" (95% interval {' to '.join(ends)})"
+    share = (
+        f", {row['share'] * 100:.0f}% of the variance"
+        if row["share"] is not None
+        else ""
+    )
     of = f", {row['n_levels']} communities" if row["group"] == "community" else ""
     return f"{sd}{share}{of}"
 

@@ -6,6 +6,7 @@ A direction is named only where the adjusted 95% interval excludes zero.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -274,8 +275,12 @@ def _model_cautions(release: Release, rows: pl.DataFrame) -> list[str]:
             f"The optimiser did not report convergence for {_listed(failed)}: do not "
             "rely on these numbers."
         )
-    notes = list(dict.fromkeys(n for n in rows["note"] if n))
-    return words + [str(n) for n in notes]
+    sentences = [
+        sentence
+        for note in rows["note"].drop_nulls()
+        for sentence in re.split(r"(?<=\.) (?=[A-Z])", note)
+    ]
+    return words + list(dict.fromkeys(s for s in sentences if s))
 
 
 def _inference(release: Release) -> str:

@@ -85,7 +85,7 @@ RELEASED: dict[str, ReleasedTable] = {
         TABLES["variance_component"].schema,
         counts="n_people",
         people="n_people",
-        values="variance sd share n_levels",
+        values="variance sd conf_low conf_high share n_levels",
         key="outcome model group",
     ),
     "fit": _released(

@@ -11,6 +11,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from analyses.formula import parse_formula
+from analyses.frames import model_frame
+from analyses.models import fit_outcome
+from data_contracts.study_file import load_study
 from data_contracts.synthetic import write_synthetic_study
 from pipelines import open_study
 from pipelines.runs import StudyRun
@@ -57,10 +61,10 @@ def test_the_model_recovers_the_truth(demo: Demo, outcome: str) -> None:
                 "level", "estimate", "std_error"
             ).iter_rows()
         }
-        variances = dict(
+        shares = dict(
             study.table("variance_component")
             .filter(pl.col("outcome") == outcome)
-            .select("group", "variance")
+            .select("group", "share")
             .iter_rows()
         )
     # Four standard errors: one seeded data set, 24 coefficients over the outcomes.
@@ -71,11 +75,38 @@ def test_the_model_recovers_the_truth(demo: Demo, outcome: str) -> None:
         for effect in effects[1:]:
             estimate, se = got[f"{factor}[{effect.level}]"]
             assert abs(estimate - effect.effect) < 4 * se, (factor, effect.level)
+    assert 0 <= shares["community"] <= 0.08
+
+
+@pytest.mark.parametrize(
+    "outcome", ["exhaustion", "disengagement", "environment", "distress"]
+)
+def test_random_intercepts_recover_the_true_variances(demo: Demo, outcome: str) -> None:
+    """The truth states variances for the model with random intercepts alone."""
+    truth = demo.truth.outcome(outcome)
+    with open_study(demo.folder) as study:
+        names = ("response", "score", "covariate", "membership", "participant")
+        tables = {t: study.table(t) for t in names}
+    frame = model_frame(load_study(demo.folder), analysis_year=YEAR, **tables)
+    spec = parse_formula("academic_year + class_year + (1 | student) + (1 | community)")
+    rows = fit_outcome(spec, frame, outcome=outcome).variance_components()
+    variances = dict(rows.select("group", "variance").iter_rows())
     # Distress is skewed and worse people answer less: see synthetic_truth.
     assert variances["student"] == pytest.approx(truth.student_variance, rel=0.2)
     assert variances["residual"] == pytest.approx(truth.residual_variance, rel=0.2)
-    icc = variances["community"] / sum(variances.values())
-    assert 0 <= icc <= 0.08
+
+
+def test_the_engine_agrees_with_statsmodels(demo: Demo) -> None:
+    home = dagster_home(demo.folder)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("out_fit"), "agrees_with_statsmodels")
+        storage = instance.event_log_storage
+        (record,) = storage.get_latest_asset_check_execution_by_key([key]).values()
+        event = record.event
+    assert event is not None
+    evaluation = event.dagster_event.event_specific_data  # type: ignore[union-attr]
+    assert evaluation.passed  # type: ignore[union-attr]
+    assert evaluation.metadata["compared"].value is True  # type: ignore[union-attr]
 
 
 def test_declared_primaries_are_there_in_their_order(demo: Demo) -> None:

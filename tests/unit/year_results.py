@@ -351,6 +351,8 @@ def _variances(name: str) -> list[dict[str, object]]:
             "group": group,
             "variance": share * total,
             "sd": math.sqrt(share * total),
+            "conf_low": math.sqrt(share * total) * 0.6,
+            "conf_high": math.sqrt(share * total) * 1.7,
             "share": share,
             "n_levels": levels,
             "n_people": 1043,

@@ -1,0 +1,1 @@
+"""Reference fits of R (data, script, output) and their designs as arrays."""
