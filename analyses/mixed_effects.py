@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from analyses import formula
-from analyses.array_fit import ArrayFit, Component
+from analyses.array_fit import Array, ArrayFit, Component
 from analyses.design import Design
 from analyses.lmm.design import RandomTerm
 from analyses.lmm.errors import LmmError
@@ -29,6 +29,9 @@ MEMORY_LIMIT = 2_000_000_000
 """Bytes that Kenward-Roger may take; above it Satterthwaite stands in, and says so."""
 
 _INTERCEPT = "(Intercept)"
+_MOST_ADJUSTED = 100.0
+"""Largest ratio of an adjusted variance to the one that takes variances as known."""
+
 _NAMES = {"kenward-roger": "Kenward-Roger", "satterthwaite": "Satterthwaite"}
 
 
@@ -66,6 +69,7 @@ def fit_mixed(
             "freedom are Satterthwaite's."
         )
     inference = kenward_roger(fit) if method == "kenward-roger" else satterthwaite(fit)
+    _refuse_hopeless(design, fit, inference.vcov)
     components = _components(fit)
     if any(not c.in_total for c in components):
         notes.append(
@@ -157,6 +161,21 @@ def _components(fit: Fit) -> tuple[Component, ...]:
     sigma = intervals.get((None,))
     residual = Component("residual", fit.sigma**2, fit.n_obs, sd_interval=sigma)
     return (*groups.values(), *slopes, residual)
+
+
+def _refuse_hopeless(design: Design, fit: Fit, adjusted: Array) -> None:
+    """Refuse where the adjustment for estimated variances swamps everything.
+
+    It is a few percent in a sound design; where the data say next to nothing about
+    a variance it is without bound, and so would be every interval.
+    """
+    ratio = np.diag(adjusted) / np.diag(fit.vcov)
+    if not np.all(np.isfinite(ratio) & (ratio > 0.0) & (ratio < _MOST_ADJUSTED)):
+        raise ModelError(
+            f"The model of {design.outcome} cannot be fitted: the data say too little "
+            "about the variances of its random terms for any interval; leave one of "
+            "them out."
+        )
 
 
 def _cautions(fit: Fit, method: str) -> list[str]:

@@ -174,7 +174,8 @@ def make_design(
 
     Raises:
         LmmError: Non-finite input, a constant outcome, a rank-deficient x, a
-            factor with one level or with as many groups as rows.
+            factor with one level or with as many groups as rows, a random term
+            that the fixed columns hold already.
     """
     y = np.ascontiguousarray(y, dtype=np.float64)
     x = np.ascontiguousarray(x, dtype=np.float64)
@@ -196,6 +197,8 @@ def make_design(
     for term in terms:
         _check_term(term, n)
     q, r = _orthonormal(x if root is None else x * root[:, None], names)
+    for term in terms:
+        _refuse_aliased(term, q, root)
     factors = _factors(terms, root)
     kept = None if weights is None else np.asarray(weights, dtype=np.float64)
     return Design(y, x, tuple(terms), kept, names, factors, q, r, root, log_weights)
@@ -289,6 +292,28 @@ def _orthonormal(x: Array, names: tuple[str, ...]) -> tuple[Array, Array]:
     second = np.linalg.cholesky(q.T @ q).T
     q = q @ np.linalg.inv(second)
     return q, (second @ first) * size
+
+
+def _refuse_aliased(term: RandomTerm, q: Array, root: Array | None) -> None:
+    """Refuse a term whose columns the fixed ones span: any variance fits as well.
+
+    The criterion is then flat in that variance, and degrees of freedom of what the
+    term touches are whatever the optimiser stopped at.
+    """
+    n_effects = term.n_groups * term.n_columns
+    if n_effects > q.shape[1]:
+        return  # more effects than fixed columns can hold
+    z = term.z if root is None else term.z * root[:, None]
+    spread = np.zeros((len(z), n_effects))
+    rows = np.arange(len(z))
+    for j in range(term.n_columns):
+        spread[rows, term.codes * term.n_columns + j] = z[:, j]
+    left = spread - q @ (q.T @ spread)
+    if np.sum(left**2) <= 1e-16 * len(z) * np.sum(spread**2):
+        raise LmmError(
+            f"Random term {term.name} is a combination of the fixed columns, so its"
+            " variance cannot be estimated; leave one of the two out."
+        )
 
 
 def _refuse_rank(x: Array, size: Array, names: tuple[str, ...]) -> None:

@@ -74,6 +74,12 @@ CASES = {
             column_names=("(Intercept)", "time"),
         ),
     ),
+    "aliased": Case(
+        r"Random term community is a combination of the fixed columns",
+        term=RandomTerm("community", CODES % 2, 2, np.ones((30, 1))),
+        # Six kinds, three of them in one community and three in the other.
+        x=np.eye(6)[CODES],
+    ),
     "rank": Case(
         r"rank-deficient: (double|time) can be written",
         x=np.column_stack([np.ones(30), TIME, 2.0 * TIME - 1.0]),
