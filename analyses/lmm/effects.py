@@ -79,8 +79,7 @@ def solved_columns(layout: Layout, at: Forward, weights: Array) -> list[Array]:
         q, n = stage.n_columns, stage.n_groups
         own = np.einsum("amg,mk->agk", done.n_fixed, weights)
         if len(stage.group):
-            stage.sparse.data[:] = done.n_values.ravel()[stage.order]
-            own -= (stage.sparse_t @ later).reshape(q, n, k)
+            own -= (stage.touching_t(done.n_values) @ later).reshape(q, n, k)
         out[stage.factor] = own
         if stage.at_within >= 0:
             low = stage.first_column

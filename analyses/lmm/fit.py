@@ -17,13 +17,14 @@ from analyses.lmm.design import Array, Design, RandomTerm, make_design
 from analyses.lmm.errors import LmmError
 from analyses.lmm.information import expected_curvature
 from analyses.lmm.objective import Objective
-from analyses.lmm.optimise import Record, minimise
+from analyses.lmm.optimise import SCORING_STEPS, Record, minimise
 from analyses.lmm.passes import Forward
 
 __all__ = ["Fit", "Refits", "as_ml", "evaluate", "fit_arrays", "fit_design", "refit"]
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 SINGULAR = 1e-4
+CHEAP_CORE = 200
 NO_RESIDUAL = 1e-10  # of the outcome's variance beside the fixed effects
 
 
@@ -222,11 +223,11 @@ def _fitted(
             raise LmmError(f"Found {own.size} thetas; the model has {len(covariance)}.")
         best = covariance.to_transformed(own)
         record = Record(1, converged=True, why="theta was given", gradient=np.nan)
+        at = objective.forward(covariance.lambdas(best))
     else:
-        best, record = _optimum(objective, covariance, reml=reml, start=start)
+        best, record, at = _optimum(objective, covariance, reml=reml, start=start)
         own = covariance.to_own(best)
     record = replace(record, at_zero=_at_zero(design, covariance, best))
-    at = objective.forward(covariance.lambdas(best))
     if theta is None and at.rss < NO_RESIDUAL * design.n_rows:
         raise LmmError(
             "The groups' effects reproduce the outcome: no residual variance is left to"
@@ -259,10 +260,9 @@ def refit(fit: Fit, responses: Array) -> Refits:
     for i in range(k):
         own = base.with_outcome(tuple(part[:, i] for part in products))
         objective = Objective(own, layout)
-        best, record = _optimum(
+        best, record, at = _optimum(
             objective, covariance, reml=fit.reml, start=start, shared=shared
         )
-        at = objective.forward(covariance.lambdas(best))
         b, vcov, sigma, criterion = evaluate(
             design, at, centres[:, i], float(scales[i]), reml=fit.reml
         )
@@ -308,16 +308,21 @@ def _optimum(
     reml: bool,
     start: Array | None = None,
     shared: dict[bytes, Array] | None = None,
-) -> tuple[Array, Record]:
-    """Theta at the optimum; `shared` keeps the curvature of a common start."""
+) -> tuple[Array, Record, Forward]:
+    """Theta at the optimum, how it was found and the evaluation there.
+
+    `shared` keeps the curvature of a common start.
+    """
     products = objective.products
     n, p = products.n_rows, products.total.shape[0] - 1
     m, x_weight = (n - p, 1.0) if reml else (n, 0.0)
     last: list[Forward] = []
+    last_theta = b""
 
     def function(theta: Array) -> tuple[float, Array]:
+        nonlocal last_theta
         at = objective.forward(covariance.lambdas(theta))
-        last[:] = [at]
+        last[:], last_theta = [at], theta.tobytes()
         value = at.log_det + x_weight * at.log_det_x + m * float(np.log(at.rss / m))
         bars = objective.backward(at, x_weight=x_weight, rss_weight=m / at.rss)
         return value, covariance.gradient(bars)
@@ -334,9 +339,12 @@ def _optimum(
             return shared[origin]
         return expected_curvature(objective, covariance, last[0], m)
 
+    # One of many outcomes starts near its optimum with a curvature that is known
+    # already; fresh ones would pay only where an evaluation costs much more.
+    known = shared is not None and objective.layout.core_size < CHEAP_CORE
     theta, value, record = minimise(
         function, start, curvature=curvature, diagonal=covariance.diagonal,
-        rounding=1e-13 * n + 1e-10,
+        rounding=1e-13 * n + 1e-10, scoring_steps=0 if known else SCORING_STEPS,
     )  # fmt: skip
     if _may_be_local(covariance, theta):
         other, found, again = minimise(
@@ -347,7 +355,9 @@ def _optimum(
         if found < value:
             theta, record = other, again
         record = replace(record, evaluations=count)
-    return theta, record
+    if theta.tobytes() == last_theta:
+        return theta, record, last[0]
+    return theta, record, objective.forward(covariance.lambdas(theta))
 
 
 def _may_be_local(covariance: Covariance, theta: Array) -> bool:

@@ -68,8 +68,7 @@ def stage_gradient(
     product_bar = None
     if len(stage.group):
         product_bar = -state.take(stage.target) * stage.double
-        stage.sparse.data[:] = done.j_values.ravel().take(stage.order)
-        pulled += _by_group(stage.sparse_t @ fixed.T, q)
+        pulled += _by_group(stage.touching_t(done.j_values) @ fixed.T, q)
         j_right = done.j_values.take(stage.right, axis=1)
         j_left = done.j_values.take(stage.left, axis=1)
         psi_bar += (j_left * product_bar) @ j_right.T
@@ -105,8 +104,7 @@ def _pass_on(
     within_bar += np.einsum("akg,bkg->abg", done.n_fixed, moved)
     values_bar = np.zeros((q, len(stage.group)))
     if product_bar is not None:
-        stage.sparse.data[:] = done.n_values.ravel().take(stage.order)
-        pulled = _by_group(stage.sparse_t @ fixed.T, q)
+        pulled = _by_group(stage.touching_t(done.n_values) @ fixed.T, q)
         fixed_bar -= pulled
         cross = np.einsum("akg,bkg->abg", pulled, done.n_fixed)
         within_bar += 0.5 * (cross + cross.swapaxes(0, 1))

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from analyses.lmm.crossproducts import CrossProducts, Pairs
+from analyses.lmm.crossproducts import CrossProducts
 from analyses.lmm.design import Array, Ints
 from analyses.lmm.errors import LmmError
+from analyses.lmm.ordering import Links, order_factors, pairs_of
 
 __all__ = ["Layout", "Stage", "make_layout"]
 
@@ -45,9 +46,8 @@ class Stage:
         double: 2 where a product stands for two symmetric entries, else 1.
         share: 1/2 where both halves of a symmetric pair are listed, else 1.
         order: Places of q x touches values in the sparse matrix below.
-        sparse: Later columns x (q * groups), the pattern of the touches; its data
-            are written anew at each use.
-        sparse_t: Its transpose, on the same data.
+        sparse: Later columns x (q * groups), the pattern of the touches.
+        sparse_t: Its transpose.
         values: Cross-products of the touches before elimination, q x touches.
         at_within: Start of this stage's own blocks in the state; -1 for the first.
         at_values: Start of its touches' values in the state.
@@ -70,6 +70,16 @@ class Stage:
     first_column: int
     at_within: int
     at_values: int
+
+    def touching(self, values: Array) -> csr_array:
+        """Later columns x (q * groups) with q x touches values, until the next call."""
+        self.sparse.data = values.ravel().take(self.order)
+        return self.sparse
+
+    def touching_t(self, values: Array) -> csc_array:
+        """(q * groups) x later columns with q x touches values, until the next call."""
+        self.sparse_t.data = values.ravel().take(self.order)
+        return self.sparse_t
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +120,9 @@ def make_layout(products: CrossProducts, *, max_stages: int | None = None) -> La
     """
     shape = [w.shape[1:] for w in products.within]
     sizes = [q * g for q, g in shape]
-    order, touches = _order(products, shape, sizes, max_stages)
+    order, touches = order_factors(
+        products, shape, sizes, small_core=SMALL_CORE, max_stages=max_stages
+    )
     n_stages = len(touches)
     starts, at = {}, 0
     for f in order[1:]:
@@ -157,72 +169,6 @@ def make_layout(products: CrossProducts, *, max_stages: int | None = None) -> La
     )  # fmt: skip
 
 
-Links = tuple[Ints, Ints]
-
-
-def _pairs_of(products: CrossProducts, f: int, h: int) -> Pairs:
-    if f < h:
-        return products.pairs[f, h]
-    pairs = products.pairs[h, f]
-    return Pairs(pairs.second, pairs.first, pairs.blocks.swapaxes(0, 1))
-
-
-def _order(
-    products: CrossProducts,
-    shape: list[tuple[int, int]],
-    sizes: list[int],
-    max_stages: int | None,
-) -> tuple[list[int], list[dict[int, Links]]]:
-    """Order of the factors and, for each stage, which later groups it touches."""
-    first = max(range(len(shape)), key=lambda f: (shape[f][1], sizes[f]))
-    order, rest = [first], [f for f in range(len(shape)) if f != first]
-    rest.sort(key=lambda f: (-shape[f][1], f))
-    touches: list[dict[int, Links]] = [{h: _links(products, first, h) for h in rest}]
-    while rest and sum(sizes[f] for f in rest) > SMALL_CORE:
-        if max_stages is not None and len(order) >= max_stages:
-            break
-        able = [
-            k
-            for k in rest
-            if all(len(t[k][0]) == len(np.unique(t[k][0])) for t in touches)
-        ]
-        if not able:
-            break
-        k = max(able, key=lambda f: sizes[f])
-        rest.remove(k)
-        order.append(k)
-        touches.append({h: _with_fill(products, shape, touches, k, h) for h in rest})
-    return order + rest, touches
-
-
-def _links(products: CrossProducts, f: int, h: int) -> Links:
-    pairs = _pairs_of(products, f, h)
-    return pairs.first, pairs.second
-
-
-def _with_fill(
-    products: CrossProducts,
-    shape: list[tuple[int, int]],
-    touches: list[dict[int, Links]],
-    k: int,
-    h: int,
-) -> Links:
-    """Groups of h that groups of k touch once the earlier stages are gone."""
-    n_h = shape[h][1]
-    g, e = _links(products, k, h)
-    keys = [g * n_h + e]
-    for touched in touches:
-        own, parents = touched[k]
-        parent = np.full(int(own.max(initial=0)) + 1, -1, dtype=np.int64)
-        parent[own] = parents
-        inner, outer = touched[h]
-        known = inner < len(parent)
-        up = parent[inner[known]]
-        keys.append((up * n_h + outer[known])[up >= 0])
-    unique = np.unique(np.concatenate(keys))
-    return unique // n_h, unique % n_h
-
-
 def _touch_list(
     products: CrossProducts,
     shape: list[tuple[int, int]],
@@ -235,7 +181,7 @@ def _touch_list(
     n_later = max((starts[h] + shape[h][0] * shape[h][1] for h in starts), default=0)
     groups, columns, values = [], [], []
     for h, (g, e) in touches.items():
-        pairs = _pairs_of(products, f, h)
+        pairs = pairs_of(products, f, h)
         qh, nh = shape[h]
         block = np.zeros((q, qh, len(g)))
         key = g * nh + e
@@ -382,7 +328,7 @@ def _fill_core(
                     a, b
                 ]
         for h in core[i + 1 :]:
-            pairs = _pairs_of(products, f, h)
+            pairs = pairs_of(products, f, h)
             high = starts[h] - first_core
             for a in range(q):
                 for b in range(shape[h][0]):

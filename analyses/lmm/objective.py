@@ -189,9 +189,8 @@ def _subtract(
         values.take(stage.left, axis=1), done.n_values.take(stage.right, axis=1)
     )
     state -= np.bincount(stage.target, weights, len(state))
-    stage.sparse.data[:] = values.ravel().take(stage.order)
     spread = done.n_fixed.swapaxes(1, 2).reshape(-1, len(total))
-    fixed -= (stage.sparse @ spread).T
+    fixed -= (stage.touching(values) @ spread).T
 
 
 def _eliminate_core(

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from analyses.lmm.design import Array
 
-__all__ = ["Record", "minimise"]
+__all__ = ["SCORING_STEPS", "Record", "minimise"]
 
 Value = tuple[float, Array]
 Flags = NDArray[np.bool_]

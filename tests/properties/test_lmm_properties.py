@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from analyses.lmm.fit import as_ml, fit_arrays, refit
 from analyses.lmm.kenward_roger import kenward_roger
 from analyses.lmm.objective import Objective
 from analyses.lmm.rows import row_diagnostics
+from analyses.lmm.satterthwaite import satterthwaite
 from tests.properties.dense_lmm import dense_fit, dense_kenward_roger
 from tests.properties.random_designs import Drawn, designs
 
@@ -285,3 +287,14 @@ def test_a_repeated_column_is_refused_by_name(drawn: Drawn) -> None:
     x = np.column_stack([drawn.x, drawn.x[:, 0] - 2.0 * drawn.x[:, 1]])
     with pytest.raises(LmmError, match="rank-deficient"):
         fit_arrays(drawn.y, x, drawn.terms)
+
+
+@given(drawn=designs())
+@FEWER
+def test_a_fit_that_travelled_gives_the_same_inference(drawn: Drawn) -> None:
+    # Simulations send fits to other processes.
+    fit = fit_arrays(drawn.y, drawn.x, drawn.terms, theta=drawn.theta)
+    twin = pickle.loads(pickle.dumps(fit))
+    for _ in range(2):  # one's use must not disturb the other
+        assert_allclose(satterthwaite(twin).jacobian, satterthwaite(fit).jacobian)
+        assert_allclose(row_diagnostics(twin).leverage, row_diagnostics(fit).leverage)
