@@ -6,9 +6,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
+# One worker a core: more BLAS threads than cores wait for one another.
+export OPENBLAS_NUM_THREADS ?= 1
 SETUP := pyproject.toml constraints.txt Makefile
 
-.PHONY: demo test slow lint ui clean
+.PHONY: demo test slow lint ui clean validation benchmarks
 
 demo: .venv/ready-to-run
 	$(BIN)/lcwaves demo
@@ -24,6 +26,14 @@ lint: .venv/ready-to-test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Writes analyses/lmm/VALIDATION.md: agreement with R and error rates in simulation.
+validation: .venv/ready-to-test
+	$(BIN)/python -m tests.benchmarks.validation
+
+# Writes tests/benchmarks/SPEED.md. MIXEDLM names a Python that has that package.
+benchmarks: .venv/ready-to-test
+	$(BIN)/python -m tests.benchmarks.speed $(if $(MIXEDLM),--mixedlm $(MIXEDLM))
 
 ui: .venv/ready-to-run
 	$(BIN)/lcwaves ui

@@ -10,7 +10,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 from threadpoolctl import threadpool_limits
@@ -22,6 +21,7 @@ from analyses.frames import ModelFrame
 from analyses.lmm.design import RandomTerm
 from analyses.lmm.errors import LmmError
 from analyses.lmm.fit import fit_arrays
+from analyses.lmm_columns import grouping
 from data_contracts.errors import ModelError
 from data_contracts.study import Study
 
@@ -94,12 +94,8 @@ def crosscheck(design: Design) -> CrossCheck:
         The comparison.
     """
     name = f"{design.outcome} ~ {design.spec.fixed} + (1 | community / student)"
-    community = _codes(design.rows["community"])
-    student = _codes(
-        design.rows.select(
-            pl.concat_str("community", "student", separator="\x1f")
-        ).to_series()
-    )
+    community = grouping(design.rows, ["community"]).codes
+    student = grouping(design.rows, ["community", "student"]).codes
     if _cost(community, student) > COST_LIMIT:
         return CrossCheck(f"not compared: {name} is too large for it", compared=False)
     one = np.ones((len(design.y), 1))
@@ -117,14 +113,6 @@ def crosscheck(design: Design) -> CrossCheck:
         compared=True,
         largest_difference=float(np.max(np.abs(ours.beta - beta) / ours.std_errors)),
         criterion_difference=float(ours.criterion - criterion),
-    )
-
-
-def _codes(labels: pl.Series) -> NDArray[np.int64]:
-    return (
-        np.unique(labels.to_numpy(), return_inverse=True)[1]
-        .astype(np.int64)
-        .reshape(-1)
     )
 
 

@@ -20,6 +20,7 @@ from analyses.lmm.fit import Fit, fit_arrays
 from analyses.lmm.kenward_roger import kenward_roger, memory_estimate
 from analyses.lmm.profile import profile
 from analyses.lmm.satterthwaite import satterthwaite
+from analyses.lmm_columns import grouping
 from data_contracts.errors import ModelError
 from data_contracts.study import DfMethod
 
@@ -104,8 +105,7 @@ def random_terms(design: Design) -> list[RandomTerm]:
 
 def _term(design: Design, term: formula.RandomTerm) -> RandomTerm:
     rows = design.rows
-    labels = rows.select(pl.concat_str(term.group, separator=":")).to_series()
-    levels, codes = np.unique(labels.to_numpy(), return_inverse=True)
+    groups = grouping(rows, term.group)
     columns = [np.ones(rows.height)] if term.intercept else []
     names = [_INTERCEPT] if term.intercept else []
     for slope in term.slopes:
@@ -120,8 +120,8 @@ def _term(design: Design, term: formula.RandomTerm) -> RandomTerm:
         names.append(slope)
     return RandomTerm(
         term.group_name,
-        codes.astype(np.int64).reshape(-1),
-        len(levels),
+        groups.codes,
+        groups.n_levels,
         np.column_stack(columns),
         column_names=tuple(names),
     )
