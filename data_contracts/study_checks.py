@@ -12,22 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.instrument import Instrument, load_instrument, shipped_instruments
+from data_contracts.tables import TABLES
 from data_contracts.yaml_source import Place
 
 __all__ = ["Mistake", "cross_check"]
 
-MEMBERSHIP_COLUMNS = (
-    "participant", "community", "class_year", "campus", "valid_from", "valid_to",
-)  # fmt: skip
-PARTICIPANT_COLUMNS = ("participant", "role", "cohort", "track")
-COMMUNITY_YEAR_COLUMNS = (
-    "community", "academic_year", "size", "mentor_fte", "mentors", "residents",
-    "student_reps", "gatherings", "contacts",
-)  # fmt: skip
 ROSTER_COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "membership": (("participant", "valid_from"), MEMBERSHIP_COLUMNS),
-    "participants": (("participant",), PARTICIPANT_COLUMNS),
-    "community_years": (("community", "academic_year"), COMMUNITY_YEAR_COLUMNS),
+    "membership": (TABLES["membership"].key, TABLES["membership"].names),
+    "participants": (TABLES["participant"].key, TABLES["participant"].names),
+    "community_years": (TABLES["community_year"].key, TABLES["community_year"].names),
 }
 """Required and allowed columns of each roster, by our names."""
 

@@ -33,7 +33,6 @@ def core_gradient(
     out: list[Array],
 ) -> None:
     """Derivative in Lambda of each core factor."""
-    assert core is not None  # noqa: S101
     moved = core.rest @ total
     for f, columns, n in slices:
         lam = at.lambdas[f]
