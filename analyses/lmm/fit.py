@@ -327,8 +327,9 @@ def _optimum(
         bars = objective.backward(at, x_weight=x_weight, rss_weight=m / at.rss)
         return value, covariance.gradient(bars)
 
+    usual = np.array(covariance.start)
     if start is None:
-        start = np.array(covariance.start)
+        start = usual
     origin = start.tobytes()
 
     def curvature(theta: Array) -> Array:
@@ -347,14 +348,18 @@ def _optimum(
         rounding=1e-13 * n + 1e-10, scoring_steps=0 if known else SCORING_STEPS,
     )  # fmt: skip
     if _may_be_local(covariance, theta):
-        other, found, again = minimise(
-            function, 0.3 * np.array(covariance.start), curvature=curvature,
-            diagonal=covariance.diagonal, rounding=1e-13 * n + 1e-10,
-        )  # fmt: skip
-        count = record.evaluations + again.evaluations
-        if found < value:
-            theta, record = other, again
-        record = replace(record, evaluations=count)
+        # A start of one's own (another outcome's optimum) can lie in the basin of a
+        # worse optimum that the usual start is not in.
+        others = [f * usual for f in (0.3, 1.0, 3.0) if f != 1.0 or start is not usual]
+        for again_from in others:
+            other, found, again = minimise(
+                function, again_from, curvature=curvature,
+                diagonal=covariance.diagonal, rounding=1e-13 * n + 1e-10,
+            )  # fmt: skip
+            count = record.evaluations + again.evaluations
+            if found < value:
+                theta, value, record = other, found, again
+            record = replace(record, evaluations=count)
     if theta.tobytes() == last_theta:
         return theta, record, last[0]
     return theta, record, objective.forward(covariance.lambdas(theta))
