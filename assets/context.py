@@ -126,6 +126,25 @@ class StudyContext:
         """Digest of all that the study file says about analysis and release."""
         return _digest(self.study.model_dump(mode="json", exclude={"waves", "rosters"}))
 
+    def roster_inputs(self) -> dict[str, str]:
+        """What tables of people are made from, besides their files.
+
+        Stored with them, and held against them when their freshness is asked.
+        """
+        return {
+            "declaration": self.roster_declaration(),
+            "key": self.secret_name,
+            "code": self.code_digest,
+        }
+
+    def year_inputs(self, manifest: str) -> dict[str, str]:
+        """What a year's results are made from, given their manifest's digest."""
+        return {
+            "manifest": manifest,
+            "declaration": self.analysis_declaration(),
+            "code": self.code_digest,
+        }
+
     def roster_digest(self) -> str:
         """Digest of the people that the core layer knows."""
         return _digest([e.digest for e in self.store.of("participant")])

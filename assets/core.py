@@ -49,11 +49,7 @@ def core_rosters(
         participants=_source("participants", participants),
         community_years=_source("community_years", community_years),
     )
-    inputs = {
-        "declaration": place.roster_declaration(),
-        "key": place.secret_name,
-        "code": place.code_digest,
-    }
+    inputs = place.roster_inputs()
     frames = {
         "community": communities(place.study),
         "community_year": tables.community_year,

@@ -108,11 +108,7 @@ def out_results(
             place.study, frame, membership=people["membership"]
         ),
     }
-    inputs = {
-        "manifest": digest,
-        "declaration": place.analysis_declaration(),
-        "code": place.code_digest,
-    }
+    inputs = place.year_inputs(digest)
     for name, rows in tables.items():
         yield from stored(name, rows, inputs=inputs, output=name)
 

@@ -112,11 +112,7 @@ def _roster_asset(name: str, what: str) -> dg.AssetsDefinition:
         place: dg.ResourceParam[StudyContext],
     ) -> Iterator[dg.Output[Materialized]]:
         roster: RosterFile | None = getattr(place.study.rosters, name)
-        inputs = {
-            "declaration": place.roster_declaration(),
-            "key": place.secret_name,
-            "code": place.code_digest,
-        }
+        inputs = place.roster_inputs()
         if roster is None:
             nothing = pl.DataFrame(schema={"row_number": pl.Int64})
             yield dg.Output(

@@ -94,11 +94,7 @@ def wave_freshness(place: StudyContext, store: StudyStore, wave: Wave) -> Freshn
 def rosters_freshness(place: StudyContext, store: StudyStore) -> Freshness:
     """Hold the tables of people against the roster files and the study file."""
     manifest = store.manifest
-    expected = {
-        "declaration": place.roster_declaration(),
-        "key": place.secret_name,
-        "code": place.code_digest,
-    }
+    expected = place.roster_inputs()
     entries = [manifest.entry(t, WHOLE) for t in ROSTER_TABLES]
     reasons: list[str] = []
     there = True
@@ -125,11 +121,7 @@ def year_freshness(place: StudyContext, store: StudyStore, year: str) -> Freshne
     """Hold a year's result tables against the current waves and rosters."""
     manifest = store.manifest
     waves = [w.id for w in place.study.waves_up_to(year)]
-    expected = {
-        "manifest": store.year_manifest(waves).digest,
-        "declaration": place.analysis_declaration(),
-        "code": place.code_digest,
-    }
+    expected = place.year_inputs(store.year_manifest(waves).digest)
     entries = [manifest.entry(t, year) for t in RESULT_TABLES]
     reasons = [r for e in entries if e is not None for r in _compared(e, expected)]
     return Freshness(

@@ -18,7 +18,7 @@ from analyses.lmm.errors import LmmError
 from analyses.lmm.fit import Fit
 from analyses.lmm.layout import make_layout
 from analyses.lmm.objective import Objective
-from analyses.lmm.satterthwaite import Wald
+from analyses.lmm.satterthwaite import Wald, matched_df
 from analyses.lmm.traces import TraceParts, trace_parts
 
 __all__ = ["KenwardRoger", "kenward_roger", "memory_estimate"]
@@ -57,10 +57,7 @@ class KenwardRoger:
         half = rows @ self.phi
         variance = np.einsum("ki,ki->k", half, rows)
         slopes = np.einsum("ki,tij,kj->kt", half, self.moved, half)
-        spread = np.einsum("ks,st,kt->k", slopes, self.weights, slopes)
-        with np.errstate(divide="ignore"):
-            out: Array = np.where(spread > 0.0, 2.0 * variance**2 / spread, np.inf)
-        return out
+        return matched_df(variance, slopes, self.weights)
 
     def f_test(self, contrasts: Array) -> Wald:
         """F test of several contrasts at once, scaled as Kenward and Roger do."""

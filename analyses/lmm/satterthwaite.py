@@ -62,10 +62,7 @@ class Satterthwaite:
         rows = np.atleast_2d(np.asarray(contrasts, dtype=np.float64))
         variance = np.einsum("ki,ij,kj->k", rows, self.vcov, rows)
         slopes = np.einsum("ki,tij,kj->kt", rows, self.jacobian, rows)
-        spread = np.einsum("ks,st,kt->k", slopes, self.parameter_cov, slopes)
-        with np.errstate(divide="ignore"):
-            out: Array = np.where(spread > 0.0, 2.0 * variance**2 / spread, np.inf)
-        return out
+        return matched_df(variance, slopes, self.parameter_cov)
 
     def f_test(self, contrasts: Array) -> Wald:
         """F test of several contrasts at once (Fai and Cornelius, as lmerTest)."""
@@ -77,6 +74,20 @@ class Satterthwaite:
         count = int(kept.sum())
         df = self.df(independent)
         return Wald(float(squares.sum() / count), count, _pooled(df))
+
+
+def matched_df(variance: Array, slopes: Array, parameter_cov: Array) -> Array:
+    """Df of the chi-square that matches the moments of an estimated variance.
+
+    Args:
+        variance: Variance of each of k contrasts.
+        slopes: Its derivatives in the m covariance parameters, k x m.
+        parameter_cov: Covariance of those parameters, m x m.
+    """
+    spread = np.einsum("ks,st,kt->k", slopes, parameter_cov, slopes)
+    with np.errstate(divide="ignore"):
+        out: Array = np.where(spread > 0.0, 2.0 * variance**2 / spread, np.inf)
+    return out
 
 
 def wald_rows(fit: Fit, contrasts: Array) -> tuple[Array, Array]:
